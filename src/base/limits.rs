@@ -1,0 +1,36 @@
+//! Every bound in one place, unit last. What the network can grow is bounded here and tested at the bound.
+
+/// Most peers one HTTP answer carries, whatever MAX_PEERS says.
+pub const HTTP_PEERS_MAX: u32 = 1000;
+/// Most peers one UDP answer over IPv4 carries: 1,220 bytes, which fits every tunnel.
+pub const UDP_PEERS_IPV4_MAX: u32 = 200;
+/// Most peers one UDP answer over IPv6 carries: 1,226 bytes, which fits the IPv6 minimum MTU of 1,280.
+pub const UDP_PEERS_IPV6_MAX: u32 = 67;
+/// Most hashes one UDP scrape answers.
+pub const UDP_SCRAPE_HASHES_MAX: usize = 74;
+/// What one datagram is read into; nothing valid is longer.
+pub const UDP_DATAGRAM_BYTES: usize = 2048;
+/// Most bytes of BEP 41 URL data collected from one announce.
+pub const UDP_URL_DATA_BYTES_MAX: usize = 1024;
+
+/// Longest HTTP request line, in bytes.
+pub const HTTP_REQUEST_LINE_BYTES_MAX: usize = 8192;
+/// Longest HTTP head (request line, fields and the empty line), in bytes.
+pub const HTTP_HEAD_BYTES_MAX: usize = 8192;
+/// Most header fields in one head.
+pub const HTTP_FIELDS_MAX: usize = 64;
+/// Longest body of a request that has no use for one (GET, HEAD, DELETE): read and dropped.
+pub const HTTP_IDLE_BODY_BYTES_MAX: u64 = 8192;
+/// Longest body of `POST /api/registry`.
+pub const REGISTER_BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Of which everything but `torrent_data`.
+pub const REGISTER_FIELDS_BYTES_MAX: usize = 1024 * 1024;
+/// Uploads over 1 MiB under way at once.
+pub const LARGE_UPLOADS_MAX: u32 = 4;
+/// What counts as a large upload, in bytes.
+pub const LARGE_UPLOAD_BYTES: u64 = 1024 * 1024;
+
+/// Requests waiting for the store before a 503.
+pub const STORE_QUEUE_MAX: usize = 1024;
+/// Slices of the swarm table, one for each first byte of a key.
+pub const TABLE_SLICES: usize = 256;

@@ -1,0 +1,121 @@
+//! Every message between threads. Nothing else is shared: no locks, no atomics on the request path.
+//!
+//! Reactor to store: `ToWriter` and `ToReader`. Store to reactor: `FromStore`. All channels are bounded by
+//! `STORE_QUEUE_MAX`; a full one is an honest 503, never a wait.
+
+use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
+use crate::registry::{Answer, Question};
+
+/// Names the HTTP request that waits for an answer: a connection and the request's number on it. An answer whose
+/// ticket is no longer known (the client left) is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ticket {
+    /// The connection's slot.
+    pub connection: u32,
+    /// Which of all requests ever parked.
+    pub serial: u64,
+}
+
+/// Mail to the thread that owns the database's write connection.
+#[derive(Debug)]
+pub enum ToWriter {
+    /// `POST /api/registry`: the body as it came, to be parsed and checked off the reactor.
+    Register {
+        /// Who waits.
+        ticket: Ticket,
+        /// The whole body.
+        body: Vec<u8>,
+        /// When it came.
+        at: UnixSeconds,
+    },
+    /// One slice of the swarm table, to replace what is stored of it.
+    Snapshot(SliceSnapshot),
+    /// Completed downloads of registered entries since the last message: entry and the new total.
+    Completions(Vec<(InfoHashes, u64)>),
+    /// Commit what is waiting, then end. The last message.
+    Stop,
+}
+
+/// Mail to the thread that reads the database.
+#[derive(Debug)]
+pub enum ToReader {
+    /// A lookup, search or download.
+    Ask {
+        /// Who waits.
+        ticket: Ticket,
+        /// What is asked.
+        question: Question,
+    },
+    /// End. The last message.
+    Stop,
+}
+
+/// Mail from the store to the reactor.
+#[derive(Debug)]
+pub enum FromStore {
+    /// A change of what the tracker admits, committed. It comes before the answer to whoever caused it, so that
+    /// whoever reads the answer finds the change made.
+    Admission(AdmissionChange),
+    /// The answer for a parked request.
+    Answered {
+        /// Who waits.
+        ticket: Ticket,
+        /// What to say.
+        answer: Answer,
+    },
+    /// A commit of snapshots and completions went through or not.
+    Flushed {
+        /// The slices that were in it.
+        slices: Vec<u8>,
+        /// False: keep them marked as changed, and try again.
+        durable: bool,
+    },
+}
+
+/// What the tracker must know of a committed write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AdmissionChange {
+    /// An entry was stored. `before` is what the same row was known by until now.
+    Registered {
+        /// Its hashes now.
+        hashes: InfoHashes,
+        /// Its hashes before, when the row is not new.
+        before: Option<InfoHashes>,
+        /// Completed downloads stored with it.
+        completions: u64,
+    },
+    /// A takedown: the entry is gone and these keys are refused from now on.
+    Blocked {
+        /// Every key that is refused.
+        keys: Vec<SwarmKey>,
+    },
+    /// A takedown was lifted.
+    Unblocked {
+        /// Every key that may be registered again.
+        keys: Vec<SwarmKey>,
+    },
+}
+
+/// One slice of the swarm table as it goes to disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SliceSnapshot {
+    /// The first byte of every key in it.
+    pub slice: u8,
+    /// When it was taken.
+    pub taken_at: UnixSeconds,
+    /// The versioned compact form of `tracker::snapshot`.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything the tracker had on disk, read once at start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Registered entries with their completed downloads.
+    pub registered: Vec<(InfoHashes, u64)>,
+    /// Keys that are refused.
+    pub blocked: Vec<SwarmKey>,
+    /// The stored slices of the swarm table.
+    pub slices: Vec<SliceSnapshot>,
+    /// The key of the peer-id digests inside the slices, kept so that they still mean the same.
+    pub tag_key: u64,
+}

@@ -1,0 +1,63 @@
+//! What the store says to a question or a write. The server turns it into HTTP.
+
+use crate::base::InfoHashes;
+
+/// The answer to one API request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// One entry.
+    Entry(Row),
+    /// One page of a search, and how many matched before paging.
+    Page {
+        /// The rows of this page, in order.
+        rows: Vec<Row>,
+        /// All matches (`X-Total-Count`).
+        total: u64,
+    },
+    /// A stored file, exactly as it was uploaded.
+    File {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// The entry's name, for `Content-Disposition`.
+        name: String,
+        /// The entry's best hash in hex, for when the name is of no use.
+        hash: String,
+        /// SHA-256 of the bytes, lower-case hex (`ETag`).
+        sha256: String,
+    },
+    /// A JSON body that needs nothing added, without its final newline.
+    Json {
+        /// The status, such as 200 or 201.
+        status: u16,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// Refused or failed.
+    Error(ApiError),
+}
+
+/// One registry entry, rendered up to where the live counts belong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The JSON object from `{` up to and with the comma before `"seeders"`. Whoever knows the swarm adds
+    /// `"seeders":N,"leechers":M}`.
+    pub json: Vec<u8>,
+    /// Its hashes; `None` for a row of an old database that no client can announce.
+    pub hashes: Option<InfoHashes>,
+}
+
+/// An API request that is not served: the status and the text of `{"error":"<text>"}`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The text a person reads.
+    pub text: &'static str,
+}
+
+impl ApiError {
+    /// An error with this status and text.
+    pub const fn new(status: u16, text: &'static str) -> Self {
+        Self { status, text }
+    }
+}

@@ -1,0 +1,3 @@
+//! `wl`: the command line of Weightless.
+
+fn main() {}
