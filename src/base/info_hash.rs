@@ -15,7 +15,7 @@ pub struct V1Hash(pub [u8; 20]);
 pub struct V2Hash(pub [u8; 32]);
 
 /// The 20 bytes by which a swarm is looked up: a v1 hash, or the first 20 bytes of a v2 hash.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SwarmKey(pub [u8; 20]);
 
 /// Every hash one torrent has.
