@@ -1,0 +1,74 @@
+# One line of `make help` for each target: the comment behind its name.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+PYTHON ?= python3
+# Where cargo puts what it builds.
+OUT := $(or $(CARGO_TARGET_DIR),target)
+
+BIN := $(DESTDIR)$(PREFIX)/bin
+SHARE := $(DESTDIR)$(PREFIX)/share/weightless
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+DOC := $(DESTDIR)$(PREFIX)/share/doc/weightless
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-tools check bench install uninstall clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build weightless and wl for use, into target/release
+	$(CARGO) build --release --locked -p weightless
+	# On its own: built together with the daemon, wl would share the daemon's features, SQLite among them.
+	$(CARGO) build --release --locked -p wl
+
+run: build ## build, then start a tracker on http 8080 and udp 1337 with ./weightless.db
+	@printf '\n%s\n' \
+	  'Starting a tracker. When it says "live", open a second terminal here and register something:' \
+	  '' \
+	  '    $(OUT)/release/wl create path/to/your/data' \
+	  '' \
+	  'It writes a .torrent file for any BitTorrent client to seed, and prints a magnet link to share.' \
+	  'Settings: $(OUT)/release/weightless --help. Stop with Ctrl-C.' ''
+	@exec $(OUT)/release/weightless
+
+test: test-tools ## run every test; installs what is missing for that (python venv, aria2)
+	@printf '\n== build: wl, which the tests start ==\n'
+	$(CARGO) build --locked -p wl
+	@printf '\n== unit and integration tests, real clients included ==\n'
+	WL_TEST_PYTHON="$(CURDIR)/.venv/bin/python" $(CARGO) test --locked --workspace --no-fail-fast
+	@printf '\n== make test: everything passed ==\n'
+
+# Real clients, from PyPI and Debian, each only if it is not there yet.
+test-tools:
+	@printf '\n== tools the tests need ==\n'
+	@tests/tools.sh "$(PYTHON)" .venv
+
+check: ## what must hold before a push: format, lints, docs, floors, no database in wl
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	@! $(CARGO) tree --locked -p wl -e normal | grep rusqlite || { echo 'wl must not link a database'; exit 1; }
+	$(CARGO) test --locked --test floors
+
+bench: ## run the benchmarks
+	$(CARGO) bench --locked --workspace
+
+install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing
+	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl || { echo 'nothing is built: run make first (make build)'; exit 1; }
+	install -Dm755 $(OUT)/release/weightless $(BIN)/weightless
+	install -Dm755 $(OUT)/release/wl $(BIN)/wl
+	ln -sf weightless $(BIN)/pico-tracker
+	install -d $(UNITS)
+	sed 's|@BIN@|$(PREFIX)/bin|g' packaging/weightless.service > $(UNITS)/weightless.service
+	chmod 644 $(UNITS)/weightless.service
+	install -Dm644 LICENSE $(DOC)/LICENSE
+
+uninstall: ## remove what install put there
+	rm -f $(BIN)/weightless $(BIN)/wl $(BIN)/pico-tracker $(UNITS)/weightless.service $(DOC)/LICENSE
+	rmdir --ignore-fail-on-non-empty $(DOC) $(UNITS) 2>/dev/null || true
+
+clean: ## remove what was built, and the python venv of the tests
+	$(CARGO) clean
+	rm -rf .venv

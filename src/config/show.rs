@@ -1,0 +1,86 @@
+//! The table of settings as people see it: `--help`, `--check-config`, the README.
+
+use super::Config;
+use super::error::printable;
+use super::source::{ACTIONS, Personality, Setting};
+use super::table::{ROWS, Row};
+use std::fmt::Write;
+
+/// The text of `--help`.
+pub(super) fn help(personality: Personality) -> String {
+    let program = personality.program();
+    let mut text = format!(
+        "{program}: a BitTorrent tracker and data registry\n\n\
+         usage: {program} [--flag value | --flag=value]...\n\n\
+         A setting comes from its flag, else from the environment variable, else from the environment file, else it\n\
+         has its default. One dash works as well as two.\n"
+    );
+    for row in ROWS {
+        let flags = personality.flags_of(row);
+        let flags: Vec<_> = flags.iter().map(|flag| dashed(personality, flag)).collect();
+        let _ = write!(text, "\n  {}\n", [flags, names_of(row)].concat().join(", "));
+        let default = match personality.default_text_of(row) {
+            "" => "unset",
+            default => default,
+        };
+        let _ = writeln!(text, "      {}\n      {} [{default}]", row.help, row.range);
+    }
+    text.push_str("\n  --env-file FILE\n      read variables from lines KEY=VALUE of this file\n");
+    text.push_str("      a path; it must exist [.env.local, else /usr/local/bin/.env.local, if there]\n");
+    for (long, short, _, help) in ACTIONS {
+        let mut names = vec![dashed(personality, long)];
+        names.extend(
+            short.filter(|s| *s == "h" || personality == Personality::PicoTracker).map(|s| format!("-{s}")),
+        );
+        let _ = write!(text, "\n  {}\n      {help}\n", names.join(", "));
+    }
+    text
+}
+
+fn dashed(personality: Personality, flag: &str) -> String {
+    // The tracker that we stand in for documents one dash.
+    let one = flag.len() == 1 || personality == Personality::PicoTracker;
+    format!("{}{flag}", if one { "-" } else { "--" })
+}
+
+fn names_of(row: &Row) -> Vec<String> {
+    std::iter::once(row.name).chain(row.alias).map(str::to_owned).collect()
+}
+
+impl Config {
+    /// The text of `--check-config`: every setting on a line, its value (of a secret only the length), its source.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        for (row, setting) in ROWS.iter().zip(&self.origin.settings) {
+            let _ = writeln!(text, "{:<20} {:<30} {}", row.name, shown(row, setting), setting.source);
+        }
+        if let Some(path) = self.origin.env_file() {
+            let _ = writeln!(text, "environment file     {}", path.display());
+        }
+        text
+    }
+}
+
+fn shown(row: &Row, setting: &Setting) -> String {
+    match &setting.value {
+        None => "unset".to_owned(),
+        Some(value) if row.secret => format!("set ({} bytes)", value.len()),
+        Some(value) => printable(value),
+    }
+}
+
+/// The settings as a table in Markdown, for the README.
+pub fn settings_table() -> String {
+    let mut text = "| Variable | Flag | Default | Accepted | Meaning |\n|---|---|---|---|---|\n".to_owned();
+    for row in ROWS {
+        let flag = row.flag.map_or("—".to_owned(), |flag| format!("`--{flag}`"));
+        let default = match row.default {
+            "" => "unset".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let alias = row.alias.map_or(String::new(), |alias| format!(" (also `{alias}`)"));
+        let _ =
+            writeln!(text, "| `{}`{alias} | {flag} | {default} | {} | {} |", row.name, row.range, row.help);
+    }
+    text
+}

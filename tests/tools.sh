@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks: libtorrent in a python venv, aria2.
+# usage: tools.sh PYTHON VENV
+set -euo pipefail
+python=$1
+venv=$2
+
+# apt-get with the rights it needs; its lists are fetched once, and only if something is missing.
+apt_ready=
+apt_install() {
+    if ! command -v apt-get >/dev/null; then
+        echo "the tests need $*: please install it" >&2
+        return 1
+    fi
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    if [ -z "$apt_ready" ]; then
+        "${as_root[@]}" apt-get update -qq
+        apt_ready=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if ! command -v aria2c >/dev/null; then
+    echo 'installing aria2'
+    apt_install aria2
+fi
+
+if ! "$venv/bin/python" -c 'import libtorrent' 2>/dev/null; then
+    # Debian has the module that makes venvs in a package of its own.
+    if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+        echo 'installing python3 with venv'
+        apt_install python3 python3-venv
+    fi
+    echo "installing libtorrent into $venv"
+    "$python" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check libtorrent
+fi
+
+aria2c --version | head -n 1
+"$venv/bin/python" -c 'import libtorrent; print("libtorrent", libtorrent.__version__)'
