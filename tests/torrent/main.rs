@@ -1,0 +1,6 @@
+//! The torrent formats, checked from outside: bencode, metainfo, Merkle trees, magnet links, and every vector of the
+//! metainfo specification.
+
+mod bencode;
+
+mod inspect;
