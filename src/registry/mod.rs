@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod api;
 pub mod body;
+pub mod catalogue;
 pub mod entry;
 pub mod meta;
 pub mod question;
@@ -11,6 +12,7 @@ pub mod registration;
 pub mod search;
 
 pub use answer::{Answer, ApiError, Row};
+pub use catalogue::{Catalogue, Listing};
 pub use entry::Entry;
 pub use question::{HashText, Named, Question, hashes_of};
 pub use registration::{Registration, Update, Upload, parse_registration};
