@@ -44,6 +44,25 @@ pub struct Listing {
     pub completions: u64,
 }
 
+/// A committed change of what searches look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A row is new or replaced.
+    Stored(Listing),
+    /// A row is gone.
+    Removed {
+        /// Which.
+        row: i64,
+    },
+    /// More downloads were completed.
+    Completed {
+        /// Of which row.
+        row: i64,
+        /// The new total.
+        completions: u64,
+    },
+}
+
 /// The result of a search.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
@@ -84,6 +103,15 @@ impl Catalogue {
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
         self.by_row.is_empty()
+    }
+
+    /// Makes a change. One that was made already, or that speaks of an unknown row, does no harm.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Stored(listing) => self.store(listing),
+            Change::Removed { row } => self.remove(*row),
+            Change::Completed { row, completions } => self.set_completions(*row, *completions),
+        }
     }
 
     /// Adds an entry, or replaces what is known of its row. Live counts stay.
