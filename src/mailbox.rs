@@ -84,7 +84,7 @@ pub enum ToReader {
 }
 
 /// Mail from the store to the reactor.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub enum FromStore {
     /// A change of what the tracker admits, committed. It comes before the answer to whoever caused it, so that
     /// whoever reads the answer finds the change made.

@@ -103,7 +103,9 @@ pub struct Store {
     pub to_reader: Sender<ToReader>,
     /// What the threads answer. Must be emptied whenever `wake` was called.
     pub from_store: Receiver<FromStore>,
-    threads: [JoinHandle<()>; 2],
+    reader: JoinHandle<()>,
+    /// Ends with what must outlive the reader: the connection, and the lock that keeps other trackers out.
+    writer: JoinHandle<(Connection, Option<File>)>,
 }
 
 /// Takes the lock, checks the file, brings it up to date and reads what the tracker needs. Nothing is half done when
@@ -161,15 +163,9 @@ impl Opened {
             Post::new(to_reactor, wake),
         );
         let lock = self.lock;
-        let threads = [
-            spawn("store-reader", move || reader.run(&reader_mail)),
-            spawn("store-writer", move || {
-                writer.run(&writer_mail);
-                // Only now may another tracker take the file: the connection is closed.
-                drop(lock);
-            }),
-        ];
-        Store { to_writer, to_reader, from_store, threads }
+        let reader = spawn("store-reader", move || reader.run(&reader_mail));
+        let writer = spawn("store-writer", move || (writer.run(&writer_mail), lock));
+        Store { to_writer, to_reader, from_store, reader, writer }
     }
 }
 
@@ -178,26 +174,31 @@ impl Store {
     /// keep copies of the senders that it still sends with.
     pub fn join(self) -> Vec<FromStore> {
         let mut unread = Vec::new();
+        let mut wait = || unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
         while let Err(TrySendError::Full(_)) = self.to_writer.try_send(ToWriter::Stop) {
-            unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
+            wait();
         }
-        let [reader, writer] = self.threads;
-        while !writer.is_finished() {
-            unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
+        while !self.writer.is_finished() {
+            wait();
         }
         // The reader is stopped after the writer, which tells it of its last commit.
         while let Err(TrySendError::Full(_)) = self.to_reader.try_send(ToReader::Stop) {
-            unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
+            wait();
         }
-        while !reader.is_finished() {
-            unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
-        }
-        for thread in [writer, reader] {
-            if thread.join().is_err() {
-                log::error!("a thread of the store panicked");
-            }
+        while !self.reader.is_finished() {
+            wait();
         }
         unread.extend(self.from_store.try_iter());
+        let reader = self.reader.join().map_err(drop);
+        let writer = self.writer.join().map_err(drop);
+        if reader.is_err() || writer.is_err() {
+            log::error!("a thread of the store panicked");
+        }
+        // The connection first: only a closed file may be taken by another tracker.
+        if let Ok((connection, lock)) = writer {
+            drop(connection);
+            drop(lock);
+        }
         unread
     }
 }
@@ -270,7 +271,7 @@ fn random_u64() -> Result<u64, StoreError> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
     thread.expect("the system lets a starting process have its two threads")
 }
@@ -304,3 +305,45 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(5000);
 const CHECKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What the write-ahead log may keep on disk after a large upload passed through it.
 const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Ticket;
+    use crate::registry::{Answer, HashText, api};
+
+    fn answer(store: &Store) -> Answer {
+        loop {
+            match store.from_store.recv_timeout(Duration::from_secs(20)).expect("mail") {
+                FromStore::Answered { answer, .. } => return answer,
+                FromStore::Health { .. } | FromStore::Admission(_) | FromStore::Flushed { .. } => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_storage_unavailable_until_there_is_room() {
+        let config =
+            StoreConfig { path: DbPath::Memory, wal_autocheckpoint: 1000, strip_passkey: Arc::new(|_| None) };
+        let (opened, _) = open(&config).expect("opens");
+        opened.writer.pragma_update(None, "max_page_count", 60).expect("a bound");
+        let store = opened.start(|| {});
+        let ticket = Ticket { connection: 0, serial: 0 };
+        let register = |n: u32| {
+            let (hash, description) = (format!("{n:040x}"), "x".repeat(60_000));
+            let body = format!(r#"{{"info_hash":"{hash}","name":"n","description":"{description}"}}"#);
+            store
+                .to_writer
+                .send(ToWriter::Register { ticket, body: body.into_bytes(), at: 1 })
+                .expect("lives");
+            answer(&store)
+        };
+        let stored = (0..10).take_while(|n| register(*n) != Answer::Error(api::STORAGE_UNAVAILABLE)).count();
+        assert!((1..10).contains(&stored), "{stored} fit into 60 pages");
+        let (hash, reason) = (HashText::new(format!("{:040x}", 0)), String::new());
+        store.to_writer.send(ToWriter::Takedown { ticket, hash, reason, at: 2 }).expect("lives");
+        assert!(matches!(answer(&store), Answer::Json { status: 200, .. }));
+        assert!(matches!(register(99), Answer::Json { status: 201, .. }));
+        store.join();
+    }
+}

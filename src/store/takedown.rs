@@ -1,7 +1,7 @@
 //! Takedowns and what undoes them, and the operator's word for an entry (registry-api, sections 5 and 6).
 
 use super::load::key_of;
-use super::lookup::{Known, find};
+use super::lookup::{Known, find, sharing_key};
 use super::problem::Problem;
 use super::schema::TimeForm;
 use super::write::Done;
@@ -23,8 +23,13 @@ pub(super) fn takedown(
     if reason.len() > TAKEDOWN_REASON_BYTES_MAX {
         return Err(Problem::Refused(api::INVALID_REASON));
     }
-    let entry = find(db, hash)?;
     let key = key_of(hash);
+    let entry = match (find(db, hash)?, key) {
+        // A v2 hash that is not registered blocks its first 20 bytes too. Whose they are goes with it: no entry is
+        // left that clients are refused.
+        (None, Some(key)) => sharing_key(db, &key.to_string())?.into_iter().next(),
+        (found, _) => found,
+    };
     if entry.is_none() && key.is_none() && !was_taken_down(db, &hash.0)? {
         return Err(Problem::Refused(api::INVALID_INFO_HASH));
     }

@@ -6,7 +6,7 @@ use super::lookup::{Known, find, sharing_key};
 use super::problem::Problem;
 use super::schema::TimeForm;
 use super::write::Done;
-use crate::base::UnixSeconds;
+use crate::base::{InfoHashes, UnixSeconds};
 use crate::mailbox::AdmissionChange;
 use crate::registry::catalogue::{Change, Listing};
 use crate::registry::{Answer, HashText, Registration, Update, api, hashes_of};
@@ -27,15 +27,7 @@ pub(super) fn upsert(
     };
     let hashes = hashes_of(&registration.info_hash, &v1_info_hash).ok_or(api::INVALID_INFO_HASH_LENGTH)?;
     let own_row = existing.as_ref().map(|row| row.row);
-    for key in keys_of(hashes) {
-        let key = key.to_string();
-        if is_blocked(db, &key)? {
-            return Err(Problem::Refused(api::BLOCKED));
-        }
-        if sharing_key(db, &key)?.iter().any(|other| Some(other.row) != own_row) {
-            return Err(Problem::Refused(api::HASH_TAKEN));
-        }
-    }
+    refuse_blocked_and_taken(db, hashes, own_row)?;
     let row = match own_row {
         Some(row) => update(db, registration, &v1_info_hash, at, row)?,
         None => insert(db, registration, &v1_info_hash, at, times)?,
@@ -48,6 +40,26 @@ pub(super) fn upsert(
         admission: Some(AdmissionChange::Registered { hashes, before, completions }),
         changes: vec![Change::Stored(listing(registration, row, created_at, completions))],
     })
+}
+
+/// A blocked hash is told before a taken one, whichever of the entry's hashes it is.
+fn refuse_blocked_and_taken(
+    db: &Connection,
+    hashes: InfoHashes,
+    own_row: Option<i64>,
+) -> Result<(), Problem> {
+    let keys: Vec<String> = keys_of(hashes).map(|key| key.to_string()).collect();
+    for key in &keys {
+        if is_blocked(db, key)? {
+            return Err(Problem::Refused(api::BLOCKED));
+        }
+    }
+    for key in &keys {
+        if sharing_key(db, key)?.iter().any(|other| Some(other.row) != own_row) {
+            return Err(Problem::Refused(api::HASH_TAKEN));
+        }
+    }
+    Ok(())
 }
 
 /// The row with this very primary key, in whatever case an old database has it. A row that is only known by the hash

@@ -72,8 +72,9 @@ impl Writer {
         Self { db, times, strip, to_reader, post, writable: true, corrupt: false }
     }
 
-    /// Works until `Stop`, or until nobody can send any more.
-    pub fn run(mut self, mail: &Receiver<ToWriter>) {
+    /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
+    /// closed must be one that can move the write-ahead log into the database.
+    pub fn run(mut self, mail: &Receiver<ToWriter>) -> Connection {
         while let Ok(first) = mail.recv() {
             let batch = self.collect(first, mail);
             self.turn(&batch);
@@ -82,6 +83,7 @@ impl Writer {
                 break;
             }
         }
+        self.db
     }
 
     /// Takes what waits, up to a bound in number and in bytes. Bodies are read and checked here, before the
