@@ -4,19 +4,54 @@
 //! Pure: bytes in, values or bytes out. Info hashes are always those of the raw info bytes as found; nothing here
 //! decodes and re-encodes an info dictionary.
 
+mod about;
+pub mod build;
 mod files;
 mod inspect;
+mod layers;
+pub mod layout;
+pub mod magnet;
 mod malformed;
+pub mod merkle;
+mod metainfo;
+pub mod names;
+pub mod piece_length;
+mod read;
+mod read_lists;
 mod rewrite;
 mod tree;
 
+pub use about::{TRACKERS_MAX, WEB_SEEDS_MAX};
 pub use inspect::{ListedFile, Summary, inspect};
+pub use layout::Layout;
+pub use magnet::Magnet;
 pub use malformed::Malformed;
+pub use metainfo::{About, File, Metainfo};
 pub use rewrite::rewrite_trackers;
 
 use crate::base::{V1Hash, V2Hash};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+
+/// Which hashes a torrent has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SHA-1 of pieces that run across files (BEP 3).
+    V1,
+    /// SHA-256 trees per file (BEP 52).
+    V2,
+    /// Both over the same data, every file at a piece boundary.
+    Hybrid,
+}
+
+/// What a torrent unpacks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One file, called like the torrent.
+    SingleFile,
+    /// A directory called like the torrent, even with one file in it.
+    Directory,
+}
 
 /// Most path components of one file below the torrent's name.
 pub const PATH_DEPTH_MAX: usize = 100;
