@@ -2,20 +2,22 @@
 //! compares numbers. Words of entries that are gone stay: there are far fewer words than entries, and a restart
 //! forgets them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, RandomState};
 
 /// A table of distinct texts. Number 0 is the empty one.
 #[derive(Debug)]
 pub(super) struct Words {
-    texts: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Box<str>>,
+    numbers: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Default for Words {
     fn default() -> Self {
-        let empty: Arc<str> = "".into();
-        Self { texts: vec![empty.clone()], numbers: HashMap::from([(empty, 0)]) }
+        let mut words = Self { texts: Vec::new(), numbers: HashTable::new(), hasher: RandomState::new() };
+        words.number_of("");
+        words
     }
 }
 
@@ -25,15 +27,18 @@ impl Words {
         if let Some(number) = self.find(text) {
             return number;
         }
-        let (number, text) = (self.texts.len() as u32, Arc::<str>::from(text));
-        self.texts.push(text.clone());
-        self.numbers.insert(text, number);
+        let number = self.texts.len() as u32;
+        self.texts.push(text.into());
+        let Self { texts, numbers, hasher } = self;
+        let hash = |number: &u32| hasher.hash_one(&*texts[*number as usize]);
+        numbers.insert_unique(hash(&number), number, hash);
         number
     }
 
     /// The number of a text that some entry has or had.
     pub fn find(&self, text: &str) -> Option<u32> {
-        self.numbers.get(text).copied()
+        let is_it = |number: &u32| &*self.texts[*number as usize] == text;
+        self.numbers.find(self.hasher.hash_one(text), is_it).copied()
     }
 
     /// For each word, whether `part` is in it without regard to ASCII case.
