@@ -4,7 +4,8 @@
 //! `STORE_QUEUE_MAX`; a full one is an honest 503, never a wait.
 
 use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
-use crate::registry::{Answer, Question};
+use crate::registry::catalogue::Change;
+use crate::registry::{Answer, HashText, Question};
 
 /// Names the HTTP request that waits for an answer: a connection and the request's number on it. An answer whose
 /// ticket is no longer known (the client left) is dropped.
@@ -28,6 +29,33 @@ pub enum ToWriter {
         /// When it came.
         at: UnixSeconds,
     },
+    /// `DELETE /api/registry`: the entry goes, its hashes are blocked.
+    Takedown {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which entry, or a hash that is not registered at all.
+        hash: HashText,
+        /// Why, at most `TAKEDOWN_REASON_BYTES_MAX` bytes.
+        reason: String,
+        /// When it came.
+        at: UnixSeconds,
+    },
+    /// `DELETE /api/blocklist`: the hash and the one blocked together with it may be registered again.
+    Unblock {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which hash.
+        hash: HashText,
+    },
+    /// `POST /api/registry/verify`: the operator's word for an entry.
+    Verify {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which entry.
+        hash: HashText,
+        /// The word.
+        verified: bool,
+    },
     /// One slice of the swarm table, to replace what is stored of it.
     Snapshot(SliceSnapshot),
     /// Completed downloads of registered entries since the last message: entry and the new total.
@@ -46,12 +74,17 @@ pub enum ToReader {
         /// What is asked.
         question: Question,
     },
+    /// Live seeders of registered entries, by primary key, where they changed since the last such message. Searches
+    /// rank by them.
+    Seeders(Vec<(SwarmKey, u32)>),
+    /// What a commit changed of what searches look at. From the writer, before it answers.
+    Changed(Vec<Change>),
     /// End. The last message.
     Stop,
 }
 
 /// Mail from the store to the reactor.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub enum FromStore {
     /// A change of what the tracker admits, committed. It comes before the answer to whoever caused it, so that
     /// whoever reads the answer finds the change made.
@@ -69,6 +102,11 @@ pub enum FromStore {
         slices: Vec<u8>,
         /// False: keep them marked as changed, and try again.
         durable: bool,
+    },
+    /// Whether the last attempt to write succeeded, sent when that changes. True at start.
+    Health {
+        /// False: `/health` is 503.
+        writable: bool,
     },
 }
 

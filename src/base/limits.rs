@@ -25,6 +25,8 @@ pub const HTTP_IDLE_BODY_BYTES_MAX: u64 = 8192;
 pub const REGISTER_BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Of which everything but `torrent_data`.
 pub const REGISTER_FIELDS_BYTES_MAX: usize = 1024 * 1024;
+/// Longest reason of a takedown, in bytes.
+pub const TAKEDOWN_REASON_BYTES_MAX: usize = 1024;
 /// Uploads over 1 MiB under way at once.
 pub const LARGE_UPLOADS_MAX: u32 = 4;
 /// What counts as a large upload, in bytes.
@@ -32,5 +34,7 @@ pub const LARGE_UPLOAD_BYTES: u64 = 1024 * 1024;
 
 /// Requests waiting for the store before a 503.
 pub const STORE_QUEUE_MAX: usize = 1024;
+/// Bytes of request bodies that share one transaction; one more body is taken when the sum is still below.
+pub const STORE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Slices of the swarm table, one for each first byte of a key.
 pub const TABLE_SLICES: usize = 256;

@@ -32,6 +32,13 @@ pub enum Answer {
         /// The body.
         body: Vec<u8>,
     },
+    /// A list that is JSON already, without its final newline; status 200.
+    List {
+        /// The body.
+        body: Vec<u8>,
+        /// All items before paging (`X-Total-Count`).
+        total: u64,
+    },
     /// Refused or failed.
     Error(ApiError),
 }

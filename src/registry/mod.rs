@@ -2,9 +2,18 @@
 //! goes in and out. Pure: no database, no socket. The store runs the questions, the server frames the answers.
 
 pub mod answer;
+pub mod api;
+pub mod body;
+pub mod catalogue;
+pub mod entry;
+pub mod meta;
 pub mod question;
+pub mod registration;
 pub mod search;
 
 pub use answer::{Answer, ApiError, Row};
-pub use question::{HashText, Question};
-pub use search::{Search, Sort};
+pub use catalogue::{Catalogue, Listing};
+pub use entry::Entry;
+pub use question::{HashText, Named, Question, hashes_of};
+pub use registration::{Registration, Update, Upload, parse_registration};
+pub use search::{Page, Search, Sort};

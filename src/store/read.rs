@@ -1,0 +1,183 @@
+//! The reader: one thread, a connection that cannot write, and the catalogue that searches run on.
+
+use super::columns::{natural, text, time};
+use super::lookup::find;
+use super::post::Post;
+use super::problem::Problem;
+use crate::mailbox::{FromStore, ToReader};
+use crate::registry::entry::{Object, array};
+use crate::registry::registration::sha256_hex;
+use crate::registry::{Answer, Catalogue, Entry, HashText, Listing, Page, Question, Row, Search, api, meta};
+use crossbeam_channel::Receiver;
+use rusqlite::{Connection, OptionalExtension};
+
+/// The reader's thread.
+pub(super) struct Reader {
+    db: Connection,
+    post: Post,
+    catalogue: Catalogue,
+}
+
+impl Reader {
+    /// A reader on this connection.
+    pub fn new(db: Connection, post: Post) -> Self {
+        Self { db, post, catalogue: Catalogue::default() }
+    }
+
+    /// Works until `Stop`, or until nobody can send any more. The catalogue is read first; changes committed in the
+    /// meantime are in what is read, in the mail, or in both, and making a change twice does no harm.
+    pub fn run(mut self, mail: &Receiver<ToReader>) {
+        match read_catalogue(&self.db) {
+            Ok(catalogue) => self.catalogue = catalogue,
+            Err(error) => log::error!("store: searches find only what is registered from now on: {error}"),
+        }
+        while let Ok(message) = mail.recv() {
+            match message {
+                ToReader::Ask { ticket, question } => {
+                    let answer = self.answer(&question);
+                    self.post.put(FromStore::Answered { ticket, answer });
+                    self.post.ring();
+                }
+                ToReader::Seeders(counts) => {
+                    for (key, seeders) in counts {
+                        self.catalogue.set_seeders(key, seeders);
+                    }
+                }
+                ToReader::Changed(changes) => changes.iter().for_each(|change| self.catalogue.apply(change)),
+                ToReader::Stop => break,
+            }
+        }
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        let answer = match question {
+            Question::Entry(hash) => self.entry(hash),
+            Question::Search(search) => self.search(search),
+            Question::Torrent(hash) => self.torrent(hash),
+            Question::Meta(hash) => self.meta(hash),
+            Question::Blocklist(page) => self.blocklist(*page),
+            Question::Ping => self.ping(),
+        };
+        answer.unwrap_or_else(|problem| Answer::Error(problem.text()))
+    }
+
+    fn entry(&self, hash: &HashText) -> Result<Answer, Problem> {
+        let row = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?.row;
+        Ok(Answer::Entry(self.row(row)?.ok_or(api::NOT_FOUND)?))
+    }
+
+    /// A row that was taken down after the search had found it is left out; its removal is in the mail already.
+    fn search(&self, search: &Search) -> Result<Answer, Problem> {
+        let found = self.catalogue.find(search);
+        let mut rows = Vec::with_capacity(found.rows.len());
+        for row in found.rows {
+            rows.extend(self.row(row)?);
+        }
+        Ok(Answer::Page { rows, total: found.total })
+    }
+
+    fn row(&self, row: i64) -> rusqlite::Result<Option<Row>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT info_hash, v1_info_hash, name, verified, completions, description, publisher, license,
+                 publisher_key, signature, kind, size, category, tags FROM registry WHERE rowid = ?1",
+        )?;
+        let entry = statement.query_row([row], |row| {
+            Ok(Entry {
+                info_hash: text(row, 0)?,
+                v1_info_hash: text(row, 1)?,
+                name: text(row, 2)?,
+                verified: natural(row, 3)? != 0,
+                completions: natural(row, 4)?,
+                description: text(row, 5)?,
+                publisher: text(row, 6)?,
+                license: text(row, 7)?,
+                publisher_key: text(row, 8)?,
+                signature: text(row, 9)?,
+                kind: text(row, 10)?,
+                size: natural(row, 11)?,
+                category: text(row, 12)?,
+                tags: text(row, 13)?,
+            })
+        });
+        Ok(entry.optional()?.map(|entry| entry.row()))
+    }
+
+    fn torrent(&self, hash: &HashText) -> Result<Answer, Problem> {
+        let known = find(&self.db, hash)?.ok_or(api::TORRENT_NOT_FOUND)?;
+        let file = self.file(known.row)?.ok_or(api::TORRENT_NOT_FOUND)?;
+        let sha256 = if file.sha256.is_empty() { sha256_hex(&file.bytes) } else { file.sha256 };
+        let hash = known.hashes().map_or(known.info_hash, |hashes| hashes.best_hex());
+        Ok(Answer::File { bytes: file.bytes, name: file.name, hash, sha256 })
+    }
+
+    fn meta(&self, hash: &HashText) -> Result<Answer, Problem> {
+        let known = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?;
+        let file = self.file(known.row)?.ok_or(api::NO_TORRENT_DATA)?;
+        Ok(Answer::Json { status: 200, body: meta::describe(&file.bytes)? })
+    }
+
+    /// The file of a row, unless it has none.
+    fn file(&self, row: i64) -> rusqlite::Result<Option<File>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT CAST(torrent_data AS BLOB), name, torrent_sha256 FROM registry WHERE rowid = ?1",
+        )?;
+        let file = statement.query_row([row], |row| {
+            let bytes: Option<Vec<u8>> = row.get(0)?;
+            Ok(File { bytes: bytes.unwrap_or_default(), name: text(row, 1)?, sha256: text(row, 2)? })
+        });
+        Ok(file.optional()?.filter(|file| !file.bytes.is_empty()))
+    }
+
+    fn blocklist(&self, page: Page) -> Result<Answer, Problem> {
+        let total = self.db.query_row("SELECT count(*) FROM blocklist", [], |row| natural(row, 0))?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT info_hash, reason, created_at FROM blocklist
+             ORDER BY created_at DESC, info_hash LIMIT ?1 OFFSET ?2",
+        )?;
+        let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
+        let items = statement.query_map((page.limit, offset), |row| {
+            let mut json = Object::default();
+            json.text("info_hash", &text(row, 0)?);
+            json.text("reason", &text(row, 1)?);
+            json.plain("created_at", &time(row, 2)?);
+            Ok(json.finished())
+        })?;
+        let items = items.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(Answer::List { body: array(items.into_iter()), total })
+    }
+
+    fn ping(&self) -> Result<Answer, Problem> {
+        self.db.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))?;
+        Ok(Answer::Json { status: 200, body: Vec::new() })
+    }
+}
+
+struct File {
+    bytes: Vec<u8>,
+    name: String,
+    sha256: String,
+}
+
+/// Rows whose hash is blocked, as an old database may hold them, are not found by searches.
+fn read_catalogue(db: &Connection) -> rusqlite::Result<Catalogue> {
+    let mut statement = db.prepare(
+        "SELECT rowid, info_hash, name, category, publisher, tags, created_at, completions FROM registry
+         WHERE NOT EXISTS (SELECT 1 FROM blocklist
+             WHERE lower(substr(blocklist.info_hash, 1, 40)) = lower(substr(registry.info_hash, 1, 40)))",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut catalogue = Catalogue::default();
+    while let Some(row) = rows.next()? {
+        catalogue.store(&Listing {
+            row: row.get(0)?,
+            info_hash: text(row, 1)?,
+            name: text(row, 2)?,
+            category: text(row, 3)?,
+            publisher: text(row, 4)?,
+            tags: text(row, 5)?,
+            created_at: time(row, 6)?,
+            completions: natural(row, 7)?,
+        });
+    }
+    Ok(catalogue)
+}

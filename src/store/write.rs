@@ -1,0 +1,264 @@
+//! The writer: one thread, the one connection that writes, one commit for all mail that waits.
+//!
+//! Nobody hears of a change before it is on disk: after the commit first the reader, then the tracker, then whoever
+//! asked. A request that is refused leaves no trace and does not disturb the others of its batch. If the disk fails,
+//! the whole batch fails and each part of it is told so; snapshots are then tried again by the tracker.
+
+use super::lookup::find;
+use super::post::Post;
+use super::problem::{Failure, Problem};
+use super::takedown::{takedown, unblock, verify};
+use super::upsert::upsert;
+use super::{StripPasskey, Times};
+use crate::base::limits::{STORE_BATCH_BYTES, STORE_QUEUE_MAX};
+use crate::base::{InfoHashes, UnixSeconds};
+use crate::mailbox::{AdmissionChange, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
+use crate::registry::catalogue::Change;
+use crate::registry::{Answer, ApiError, HashText, Registration, api, parse_registration};
+use crossbeam_channel::{Receiver, Sender};
+use rusqlite::{Connection, Savepoint, TransactionBehavior, params};
+
+/// What a request changed.
+pub(super) struct Done {
+    /// For whoever asked.
+    pub answer: Answer,
+    /// For the tracker.
+    pub admission: Option<AdmissionChange>,
+    /// For the reader.
+    pub changes: Vec<Change>,
+}
+
+/// The writer's thread.
+pub(super) struct Writer {
+    db: Connection,
+    times: Times,
+    strip: StripPasskey,
+    to_reader: Sender<ToReader>,
+    post: Post,
+    /// What the last attempt to write came to.
+    writable: bool,
+    /// Damage was seen: nothing is written any more.
+    corrupt: bool,
+}
+
+/// One change that somebody waits for.
+enum Request {
+    Register { registration: Box<Registration>, at: UnixSeconds },
+    Takedown { hash: HashText, reason: String, at: UnixSeconds },
+    Unblock { hash: HashText },
+    Verify { hash: HashText, verified: bool },
+}
+
+/// All mail of one commit, sorted by what becomes of it.
+#[derive(Default)]
+struct Batch {
+    /// Refused before the database was asked.
+    refused: Vec<(Ticket, ApiError)>,
+    requests: Vec<(Ticket, Request)>,
+    slices: Vec<SliceSnapshot>,
+    completions: Vec<(InfoHashes, u64)>,
+    stop: bool,
+}
+
+impl Writer {
+    /// A writer on this connection.
+    pub fn new(
+        db: Connection,
+        times: Times,
+        strip: StripPasskey,
+        to_reader: Sender<ToReader>,
+        post: Post,
+    ) -> Self {
+        Self { db, times, strip, to_reader, post, writable: true, corrupt: false }
+    }
+
+    /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
+    /// closed must be one that can move the write-ahead log into the database.
+    pub fn run(mut self, mail: &Receiver<ToWriter>) -> Connection {
+        while let Ok(first) = mail.recv() {
+            let batch = self.collect(first, mail);
+            self.turn(&batch);
+            self.post.ring();
+            if batch.stop {
+                break;
+            }
+        }
+        self.db
+    }
+
+    /// Takes what waits, up to a bound in number and in bytes. Bodies are read and checked here, before the
+    /// transaction begins.
+    fn collect(&self, first: ToWriter, mail: &Receiver<ToWriter>) -> Batch {
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        for message in std::iter::once(first).chain(mail.try_iter()).take(STORE_QUEUE_MAX) {
+            bytes += self.sort(message, &mut batch);
+            if batch.stop || bytes >= STORE_BATCH_BYTES {
+                break;
+            }
+        }
+        batch
+    }
+
+    fn sort(&self, message: ToWriter, batch: &mut Batch) -> usize {
+        let (ticket, request) = match message {
+            ToWriter::Register { ticket, body, at } => match parse_registration(&body, &*self.strip) {
+                Ok(registration) => {
+                    batch
+                        .requests
+                        .push((ticket, Request::Register { registration: registration.into(), at }));
+                    return body.len();
+                }
+                Err(error) => {
+                    batch.refused.push((ticket, error));
+                    return body.len();
+                }
+            },
+            ToWriter::Takedown { ticket, hash, reason, at } => {
+                (ticket, Request::Takedown { hash, reason, at })
+            }
+            ToWriter::Unblock { ticket, hash } => (ticket, Request::Unblock { hash }),
+            ToWriter::Verify { ticket, hash, verified } => (ticket, Request::Verify { hash, verified }),
+            ToWriter::Snapshot(slice) => {
+                let bytes = slice.bytes.len();
+                batch.slices.push(slice);
+                return bytes;
+            }
+            ToWriter::Completions(totals) => {
+                batch.completions.extend(totals);
+                return 0;
+            }
+            ToWriter::Stop => {
+                batch.stop = true;
+                return 0;
+            }
+        };
+        batch.requests.push((ticket, request));
+        0
+    }
+
+    fn turn(&mut self, batch: &Batch) {
+        for (ticket, error) in &batch.refused {
+            self.answer(*ticket, Answer::Error(*error));
+        }
+        if batch.requests.is_empty() && batch.slices.is_empty() && batch.completions.is_empty() {
+            return;
+        }
+        let outcome = if self.corrupt { Err(None) } else { self.commit(batch).map_err(Some) };
+        let durable = outcome.is_ok();
+        match outcome {
+            Ok((done, changes)) => self.tell(batch, done, changes),
+            Err(error) => self.fail(batch, error.as_ref()),
+        }
+        if !batch.slices.is_empty() || !batch.completions.is_empty() {
+            let slices = batch.slices.iter().map(|slice| slice.slice).collect();
+            self.post.put(FromStore::Flushed { slices, durable });
+        }
+        if self.writable != durable {
+            self.writable = durable;
+            self.post.put(FromStore::Health { writable: durable });
+        }
+    }
+
+    /// One transaction for the whole batch. An error means that none of it is on disk.
+    #[expect(clippy::type_complexity, reason = "named nowhere else")]
+    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<(Vec<Result<Done, ApiError>>, Vec<Change>)> {
+        let mut change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut done = Vec::with_capacity(batch.requests.len());
+        for (_, request) in &batch.requests {
+            let savepoint = change.savepoint()?;
+            let outcome = match apply(&savepoint, request, self.times) {
+                Ok(outcome) => savepoint.commit().map(|()| Ok(outcome))?,
+                Err(problem) => Err(undo(savepoint, problem)?),
+            };
+            done.push(outcome);
+        }
+        let mut changes = Vec::new();
+        for (hashes, completions) in &batch.completions {
+            changes.extend(store_completions(&change, *hashes, *completions)?);
+        }
+        for slice in &batch.slices {
+            store_slice(&change, slice)?;
+        }
+        change.commit()?;
+        Ok((done, changes))
+    }
+
+    /// After the commit, in this order: searches, the tracker, whoever asked. All refer to one state then.
+    fn tell(&self, batch: &Batch, mut done: Vec<Result<Done, ApiError>>, mut changes: Vec<Change>) {
+        let in_order = done.iter_mut().flatten().flat_map(|done| done.changes.drain(..));
+        changes.splice(0..0, in_order);
+        if !changes.is_empty() {
+            let _ = self.to_reader.send(ToReader::Changed(changes));
+        }
+        for ((ticket, _), outcome) in batch.requests.iter().zip(done) {
+            match outcome {
+                Ok(done) => {
+                    if let Some(admission) = done.admission {
+                        self.post.put(FromStore::Admission(admission));
+                    }
+                    self.answer(*ticket, done.answer);
+                }
+                Err(error) => self.answer(*ticket, Answer::Error(error)),
+            }
+        }
+    }
+
+    fn fail(&mut self, batch: &Batch, error: Option<&rusqlite::Error>) {
+        let failure = error.map_or(Failure::Corrupt, Failure::of);
+        if let Some(error) = error {
+            log::error!("store: nothing of {} requests was written: {error}", batch.requests.len());
+        }
+        self.corrupt |= failure == Failure::Corrupt;
+        for (ticket, request) in &batch.requests {
+            let text = match (failure, request) {
+                (Failure::Corrupt | Failure::Other, Request::Takedown { .. }) => api::INTERNAL_ERROR,
+                _ => failure.text(),
+            };
+            self.answer(*ticket, Answer::Error(text));
+        }
+    }
+
+    fn answer(&self, ticket: Ticket, answer: Answer) {
+        self.post.put(FromStore::Answered { ticket, answer });
+    }
+}
+
+fn apply(db: &Connection, request: &Request, times: Times) -> Result<Done, Problem> {
+    match request {
+        Request::Register { registration, at } => upsert(db, registration, *at, times.registry),
+        Request::Takedown { hash, reason, at } => takedown(db, hash, reason, *at, times.blocklist),
+        Request::Unblock { hash } => unblock(db, hash),
+        Request::Verify { hash, verified } => verify(db, hash, *verified),
+    }
+}
+
+/// Takes one request back. What only it suffers from is its own answer; what the disk suffers from ends the batch.
+fn undo(mut savepoint: Savepoint<'_>, problem: Problem) -> rusqlite::Result<ApiError> {
+    let own = match problem {
+        Problem::Refused(error) => error,
+        Problem::Failed(error) if Failure::of(&error) == Failure::Other => {
+            log::error!("store: one request failed: {error}");
+            api::DATABASE_ERROR
+        }
+        Problem::Failed(error) => return Err(error),
+    };
+    savepoint.rollback()?;
+    savepoint.commit()?;
+    Ok(own)
+}
+
+fn store_completions(db: &Connection, hashes: InfoHashes, total: u64) -> rusqlite::Result<Option<Change>> {
+    // An entry that was taken down since is no longer there.
+    let Some(entry) = find(db, &HashText(hashes.best_hex()))? else { return Ok(None) };
+    let stored = i64::try_from(total).unwrap_or(i64::MAX);
+    let mut statement = db.prepare_cached("UPDATE registry SET completions = ?1 WHERE rowid = ?2")?;
+    statement.execute(params![stored, entry.row])?;
+    Ok(Some(Change::Completed { row: entry.row, completions: total }))
+}
+
+fn store_slice(db: &Connection, slice: &SliceSnapshot) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO swarm_slice VALUES (?1, ?2, ?3)")?;
+    statement.execute(params![slice.slice, slice.taken_at.cast_signed(), slice.bytes])?;
+    Ok(())
+}

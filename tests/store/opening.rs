@@ -1,0 +1,174 @@
+//! Operations section 5: what is on disk after a restart, the lock, other people's files.
+
+use super::support::*;
+use rusqlite::Connection;
+use std::os::unix::fs::PermissionsExt;
+use weightless::base::InfoHashes;
+use weightless::mailbox::{FromStore, SliceSnapshot, ToWriter};
+use weightless::registry::{Answer, HashText, Question};
+use weightless::store::StoreError;
+
+#[test]
+fn everything_is_back_after_a_restart() {
+    let (_directory, path) = place();
+    let mut desk = Desk::file(&path);
+    let tag_key = desk.loaded.tag_key;
+    assert!(desk.loaded.registered.is_empty() && desk.loaded.slices.is_empty());
+    desk.register(&with_torrent(&v2_of(HYBRID_INFO), HYBRID_INFO, ""));
+    desk.register(&plain(&short(1), "v1"));
+    let slice = |slice, bytes: &[u8]| SliceSnapshot { slice, taken_at: 9, bytes: bytes.to_vec() };
+    for snapshot in [slice(255, b"old"), slice(0, b""), slice(255, b"new")] {
+        desk.store.to_writer.send(ToWriter::Snapshot(snapshot)).expect("the writer lives");
+    }
+    desk.close();
+    let mut again = Desk::file(&path);
+    assert_eq!(again.loaded.tag_key, tag_key, "digests keep their meaning");
+    assert_eq!(again.loaded.slices, [slice(0, b""), slice(255, b"new")]);
+    let mut registered = again.loaded.registered.clone();
+    registered.sort_by_key(|(hashes, _)| hashes.best_hex().len());
+    assert!(matches!(registered[..], [(InfoHashes::V1(_), 0), (InfoHashes::Hybrid(..), 0)]));
+    let file = again.ask(Question::Torrent(HashText::new(v2_of(HYBRID_INFO))));
+    assert!(matches!(file, Answer::File { bytes, .. } if bytes == stored(HYBRID_INFO)));
+    assert_eq!(again.search(text("v1")).1, 1);
+}
+
+#[test]
+fn a_flush_is_reported_with_its_slices() {
+    let mut desk = Desk::memory();
+    let snapshot = SliceSnapshot { slice: 7, taken_at: 9, bytes: vec![1] };
+    desk.store.to_writer.send(ToWriter::Snapshot(snapshot)).expect("the writer lives");
+    let FromStore::Flushed { slices, durable } = desk.next_mail() else { panic!("no flush") };
+    assert_eq!((slices, durable), (vec![7], true));
+}
+
+#[test]
+fn a_second_tracker_is_kept_out_until_the_first_ends() {
+    let (_directory, path) = place();
+    let first = Desk::file(&path);
+    assert!(matches!(try_open(&path), Err(StoreError::InUse(_))));
+    first.close();
+    Desk::file(&path).close();
+}
+
+#[test]
+fn new_files_are_for_their_owner_only_and_settings_are_as_promised() {
+    let (directory, path) = place();
+    let mut desk = Desk::file(&path);
+    desk.register(&plain(&short(1), "n"));
+    for file in std::fs::read_dir(directory.path()).expect("a directory") {
+        let file = file.expect("a file");
+        let mode = file.metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
+    let db = Connection::open(&path).expect("opens");
+    let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("a mode");
+    assert_eq!(mode, "wal");
+}
+
+#[test]
+fn files_that_are_no_database_of_ours_are_left_alone() {
+    let (directory, path) = place();
+    assert!(matches!(try_open(&directory.path().join("no/such.db")), Err(StoreError::CannotOpen(..))));
+    std::fs::write(&path, b"this is no database, only text that is long enough to look at").expect("writes");
+    let error = try_open(&path).err().expect("refused");
+    assert!(error.to_string().contains("weightless.db"), "{error}");
+    assert!(std::fs::read(&path).expect("reads").starts_with(b"this is no database"));
+}
+
+#[test]
+fn damage_is_found_before_anything_is_written() {
+    let (_directory, path) = place();
+    let mut desk = Desk::file(&path);
+    for n in 0..400 {
+        desk.register(&plain(&long(n), "a name of some length"));
+    }
+    desk.close();
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x5a);
+    std::fs::write(&path, &bytes).expect("writes");
+    let error = try_open(&path).err().expect("refused");
+    assert!(matches!(error, StoreError::Corrupt(_) | StoreError::Sqlite(..)), "{error}");
+    assert_eq!(std::fs::read(&path).expect("reads"), bytes, "not a byte was changed");
+}
+
+#[test]
+fn a_newer_schema_is_refused_untouched() {
+    let (_directory, path) = place();
+    Desk::file(&path).close();
+    let db = Connection::open(&path).expect("opens");
+    db.execute("UPDATE meta SET value = 2 WHERE key = 'schema_version'", []).expect("updates");
+    drop(db);
+    assert!(matches!(try_open(&path), Err(StoreError::NewerSchema { found: 2, known: 1 })));
+}
+
+/// The tables of the Go tracker with rows of every odd kind.
+fn go_database(path: &std::path::Path) {
+    let db = Connection::open(path).expect("opens");
+    db.execute_batch(
+        "CREATE TABLE registry (info_hash TEXT PRIMARY KEY, v1_info_hash TEXT, name TEXT, description TEXT,
+             publisher TEXT, license TEXT, size INTEGER, category TEXT, tags TEXT, torrent_data BLOB,
+             created_at DATETIME DEFAULT CURRENT_TIMESTAMP, verified BOOLEAN DEFAULT 0,
+             completions INTEGER DEFAULT 0);
+         CREATE TABLE blocklist (info_hash TEXT PRIMARY KEY, reason TEXT,
+             created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+         CREATE TABLE usage_backlog (id INTEGER PRIMARY KEY, user_id TEXT, uploaded INTEGER, downloaded INTEGER,
+             created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+         INSERT INTO usage_backlog (user_id, uploaded, downloaded) VALUES ('u', 1, 2), ('u', 3, 4), ('v', 5, 6);
+         INSERT INTO blocklist VALUES ('00000009', 'junk', '2020-01-01 00:00:00');",
+    )
+    .expect("the Go schema");
+    let mut insert = db
+        .prepare(
+            "INSERT INTO registry (info_hash, v1_info_hash, name, created_at, torrent_data) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .expect("a statement");
+    let mut row = |hash: &str, v1: Option<&str>, name: Option<&str>, at: &str, file: Option<&[u8]>| {
+        insert.execute((hash, v1, name, at, file)).expect("inserts");
+    };
+    row(&long(0xAB).to_uppercase(), Some(&short(1)), Some("mixed"), "2020-01-02 00:00:00", None);
+    row(&long(2), Some(&short(1)), Some("older"), "2020-01-01 00:00:00", Some(b"not a torrent"));
+    row("Odd Key", None, None, "2020-01-03 00:00:00", None);
+}
+
+#[test]
+fn a_database_of_the_go_tracker_is_taken_over_in_place() {
+    let (_directory, path) = place();
+    go_database(&path);
+    let mut desk = Desk::file(&path);
+    let mut registered: Vec<_> = desk.loaded.registered.iter().map(|(hashes, _)| *hashes).collect();
+    registered.sort_by_key(|hashes| hashes.v1().is_none());
+    assert_eq!(registered[0].best_hex(), long(2), "the older row owns the v1 hash");
+    assert!(matches!(registered[0], InfoHashes::Hybrid(..)));
+    assert_eq!(registered[1].best_hex(), long(0xab));
+    assert!(matches!(registered[1], InfoHashes::V2(_)));
+    assert_eq!(desk.search(text("")).0, ["", "mixed", "older"]);
+    assert!(
+        desk.entry_json(&long(0xab))
+            .starts_with(&format!(r#"{{"info_hash":"{}","#, long(0xAB).to_uppercase()))
+    );
+    assert!(desk.entry_json(&short(1)).contains("older"));
+    assert!(desk.entry_json("Odd Key").contains(r#""info_hash":"Odd Key","name":"","verified":false"#));
+    assert_eq!(
+        desk.ask(Question::Meta(HashText::new(long(2)))),
+        error(500, "Error parsing torrent data"),
+        "kept as it is"
+    );
+    assert_eq!(desk.register_at(&plain(&short(7), "new"), 1_600_000_000).0, created());
+    assert_eq!(desk.search(text("")).0[0], "new");
+    assert_eq!(desk.takedown("Odd Key", "").0, ok("deleted"));
+    assert_eq!(desk.takedown("Odd Key", "").0, ok("deleted"), "and again");
+    assert_eq!(
+        desk.register(&plain(&long(0xab), "again")),
+        error(409, "hash already belongs to another entry")
+    );
+    desk.close();
+    let db = Connection::open(&path).expect("opens");
+    let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
+    assert_eq!(one("SELECT created_at FROM registry WHERE name = 'new'"), "2020-09-13 12:26:40");
+    assert_eq!(
+        one("SELECT group_concat(user_id || uploaded || downloaded) FROM usage_backlog ORDER BY 1"),
+        "v56,u46"
+    );
+    Desk::file(&path).close();
+}

@@ -1,0 +1,262 @@
+//! `wl create`: check flags, walk, hash, write the file durably, register, print. Registering comes last and never
+//! takes the file away again.
+
+use super::create_flags::Options;
+use super::create_hash::{Hashed, Recipe, hash};
+use super::register::{self, Registration};
+use crate::failure::{Class, Failure};
+use crate::hash::walk::{Tree, walk};
+use crate::{Context, Done, save};
+use serde_json::json;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use weightless::base::InfoHashes;
+use weightless::torrent::build::{self, Envelope};
+use weightless::torrent::{Kind, Magnet, Metainfo, Shape, piece_length, v1_hash, v2_hash};
+
+pub use super::create_flags::COMMAND;
+
+/// Most pieces and longest torrent that common clients take.
+const COMMON_PIECES_MAX: u64 = 2_097_152;
+const COMMON_TORRENT_BYTES_MAX: usize = 10_000_000;
+
+/// Padding that costs no noticeable time, in bytes.
+const PADDING_BYTES_UNNOTICED: f64 = 16.0 * 1024.0 * 1024.0;
+
+/// Runs `wl create`.
+pub fn run(context: &Context) -> Result<Done, Failure> {
+    let mut options = Options::read(context)?;
+    let target = Target::of(context, &options)?;
+    options.rules.output = target.file().map(Path::to_path_buf);
+    let tree = walk(&options.path, &options.rules)?;
+    let names = Names::of(&options, &tree)?;
+    let target = target.named(&names.label);
+    context.voice.say(&format!("Creating torrent for {}...", tree.root.display()));
+    let lengths: Vec<u64> = tree.files.iter().map(|file| file.stamp.length).collect();
+    let chosen = options.piece_length.unwrap_or_else(|| piece_length::auto(options.kind, &lengths));
+    tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
+    warn_before(context, &options, &tree, chosen, &lengths);
+    let recipe = Recipe {
+        tree: &tree,
+        name: &names.info,
+        kind: options.kind,
+        piece_length: chosen,
+        threads: options.threads,
+        private: context.args.on("private"),
+        source: &options.source,
+    };
+    let hashed = hash(context, &recipe)?;
+    let torrent = build::torrent(&envelope(context, &options)?, &hashed.info, hashed.layers.as_ref());
+    if hashed.piece_count > COMMON_PIECES_MAX || torrent.len() > COMMON_TORRENT_BYTES_MAX {
+        context.voice.warn("some clients refuse torrents this large; use a larger --piece-length");
+    }
+    target.write(context, &torrent, &hashed.info)?;
+    let made =
+        Made { options: &options, names: &names, tree: &tree, hashed: &hashed, chosen, torrent: &torrent };
+    let hashes = made.hashes();
+    let registration = register::register(context, &made.entry(context, hashes)?)?;
+    report(context, &made, hashes, &target, registration)
+}
+
+/// Where the torrent goes.
+enum Target {
+    Stdout,
+    File(PathBuf),
+    /// `<label>.torrent` in the current directory.
+    Default,
+}
+
+impl Target {
+    fn of(context: &Context, options: &Options) -> Result<Self, Failure> {
+        match context.args.given("out") {
+            Some(out) if out == "-" => Ok(Self::Stdout),
+            Some(out) if out.is_empty() => Err(Failure::usage("--out needs a file name")),
+            Some(out) => Ok(Self::File(PathBuf::from(out))),
+            // With --name the file is known before the walk, which must leave it out.
+            None => {
+                Ok(options.name.as_deref().map_or(Self::Default, |name| Self::File(file_name(name).into())))
+            }
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdout | Self::Default => None,
+        }
+    }
+
+    fn named(self, label: &str) -> Self {
+        match self {
+            Self::Default => Self::File(file_name(label).into()),
+            other => other,
+        }
+    }
+
+    /// Writes the file, unless that would replace another torrent.
+    fn write(&self, context: &Context, torrent: &[u8], info: &[u8]) -> Result<(), Failure> {
+        let Self::File(path) = self else { return Ok(()) };
+        if !context.args.on("force") && path.exists() {
+            let old = std::fs::read(path).map_err(|error| Failure::writing(path, &error))?;
+            let same = old == torrent || Metainfo::read(&old).is_ok_and(|old| old.info() == info);
+            if !same {
+                let message = format!("{} exists and differs", path.display());
+                return Err(
+                    Failure::new(Class::Storage, message).hint("use --force, or another name with --out")
+                );
+            }
+        }
+        save::durably(path, torrent)
+    }
+}
+
+fn file_name(label: &str) -> String {
+    let clean = |c: char| if c == '/' || c == '\\' || c.is_control() { '_' } else { c };
+    format!("{}.torrent", label.chars().map(clean).collect::<String>())
+}
+
+/// The two names of a torrent.
+struct Names {
+    /// Registry, magnet link, output file.
+    label: String,
+    /// Info dictionary.
+    info: Vec<u8>,
+}
+
+impl Names {
+    /// A single local file keeps its own name in the info dictionary: the file tree's key must equal it.
+    fn of(options: &Options, tree: &Tree) -> Result<Self, Failure> {
+        let base = tree.base_name.clone();
+        let given = options.name.clone();
+        let Some(label) = given.clone().or_else(|| base.as_deref().map(lossy)) else {
+            return Err(Failure::usage("cannot derive a name; pass --name"));
+        };
+        if !options.rules.raw_names && base.as_deref().is_some_and(|base| std::str::from_utf8(base).is_err())
+        {
+            return Err(Failure::input("file name is not UTF-8").hint("pass --raw-names"));
+        }
+        let info = match tree.shape {
+            Shape::SingleFile => base.unwrap_or_default(),
+            Shape::Directory => given.map(String::into_bytes).or(base).unwrap_or_default(),
+        };
+        Ok(Self { label, info })
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn warn_before(context: &Context, options: &Options, tree: &Tree, chosen: u32, lengths: &[u64]) {
+    let voice = context.voice;
+    if options.tracker.has_passkey() && !options.trackers.is_empty() {
+        voice.warn("the torrent and the magnet link contain your passkey");
+    }
+    let one_at_top = matches!(tree.files.as_slice(), [file] if file.path.len() == 1);
+    if options.kind == Kind::V2 && tree.shape == Shape::Directory && one_at_top {
+        voice.warn("a v2 torrent of a directory with one file is downloaded without the directory");
+    }
+    let factor = piece_length::padding_factor(options.kind, chosen, lengths);
+    let payload: u64 = lengths.iter().sum();
+    // A few small files are hashed at once whatever the padding; that is not worth a warning.
+    if factor > 4.0 && (factor - 1.0) * payload as f64 > PADDING_BYTES_UNNOTICED {
+        let better = piece_length::auto(options.kind, lengths);
+        voice.warn(&format!(
+            "padding makes the hashed data {factor:.0} times the payload; --piece-length {better} is better"
+        ));
+    }
+}
+
+fn envelope(context: &Context, options: &Options) -> Result<Envelope, Failure> {
+    Ok(Envelope {
+        trackers: options.trackers.clone(),
+        comment: context.args.given_text("comment")?.unwrap_or_default(),
+        created_by: context.env.get("WL_CREATED_BY").unwrap_or_default().into(),
+        creation_date: options.creation_date,
+        web_seeds: options.web_seeds.clone(),
+    })
+}
+
+/// A finished torrent and what it was made from.
+struct Made<'a> {
+    options: &'a Options,
+    names: &'a Names,
+    tree: &'a Tree,
+    hashed: &'a Hashed,
+    chosen: u32,
+    torrent: &'a [u8],
+}
+
+impl Made<'_> {
+    fn hashes(&self) -> InfoHashes {
+        let info = &self.hashed.info;
+        match self.options.kind {
+            Kind::V1 => InfoHashes::V1(v1_hash(info)),
+            Kind::V2 => InfoHashes::V2(v2_hash(info)),
+            Kind::Hybrid => InfoHashes::Hybrid(v1_hash(info), v2_hash(info)),
+        }
+    }
+
+    fn entry<'e>(&'e self, context: &Context, hashes: InfoHashes) -> Result<register::Entry<'e>, Failure> {
+        let text = |name| Ok::<_, Failure>(context.args.given_text(name)?.unwrap_or_default());
+        Ok(register::Entry {
+            tracker: &self.options.tracker,
+            hashes,
+            name: &self.names.label,
+            description: text("description")?,
+            publisher: text("publisher")?,
+            license: text("license")?,
+            category: text("category")?,
+            tags: text("tags")?,
+            size: self.hashed.size,
+            torrent: self.torrent,
+        })
+    }
+
+    fn magnet(&self, context: &Context, hashes: InfoHashes) -> Magnet {
+        let mut magnet = Magnet::new(hashes);
+        magnet.name = Some(self.names.label.clone());
+        magnet.trackers = self.options.trackers.clone();
+        if context.args.on("with-webseeds") {
+            magnet.web_seeds = self.options.web_seeds.clone();
+        }
+        magnet
+    }
+}
+
+fn report(
+    context: &Context,
+    made: &Made<'_>,
+    hashes: InfoHashes,
+    target: &Target,
+    registration: Registration,
+) -> Result<Done, Failure> {
+    let shown_target = target.file().map_or_else(|| "-".into(), |path| path.display().to_string());
+    let magnet = made.magnet(context, hashes).to_string();
+    let mut text = format!("Torrent: {shown_target}\nHash:    {}\n", hashes.best_hex());
+    let v1_of_hybrid = hashes.v1().filter(|_| made.options.kind == Kind::Hybrid).map(|v1| v1.to_string());
+    if let Some(v1) = &v1_of_hybrid {
+        let _ = writeln!(text, "V1:      {v1}");
+    }
+    let _ = writeln!(text, "Magnet:  {magnet}");
+    let json = json!({
+        "torrent": shown_target,
+        "format": match made.options.kind { Kind::V1 => "v1", Kind::V2 => "v2", Kind::Hybrid => "hybrid" },
+        "info_hash": hashes.best_hex(),
+        "v1_info_hash": hashes.v1().map(|v1| v1.to_string()),
+        "name": made.names.label,
+        "size": made.hashed.size,
+        "files": made.tree.files.len(),
+        "piece_length": made.chosen,
+        "piece_count": made.hashed.piece_count,
+        "magnet": magnet,
+        "registered": registration.error.is_none() && registration.tried,
+        "registry": registration.tried.then(|| made.options.tracker.registry()),
+        "registry_error": registration.error,
+        "publisher_key": null,
+        "signature": null,
+    });
+    let exit = if context.args.on("require-register") { registration.exit } else { 0 };
+    let file = matches!(target, Target::Stdout).then(|| made.torrent.to_vec());
+    Ok(Done { text, json, file, exit })
+}

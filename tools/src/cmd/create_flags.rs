@@ -1,0 +1,241 @@
+//! The flags of `wl create`, and what they come to: every check that needs no file is made here, before any work.
+
+use crate::Context;
+use crate::failure::Failure;
+use crate::flags::{API_KEY, Command, Flag, SECRET, TRACKER, USER_ID, many, one, switch};
+use crate::hash::glob::Glob;
+use crate::hash::walk::{Rules, Symlinks};
+use crate::show_size;
+use crate::tracker::{Tracker, is_announce, is_http};
+use std::path::PathBuf;
+use weightless::torrent::{Kind, piece_length};
+
+const PIECE_LENGTH: Flag =
+    one("piece-length", "BYTES", "a power of two from 16K to 64M, or auto").default("262144");
+const FORMAT: Flag = one("format", "KIND", "hybrid, v1 or v2").default("hybrid");
+const SYMLINKS: Flag =
+    one("symlinks", "HOW", "links below a directory: skip, follow or error").default("skip");
+const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
+
+/// The table of `wl create`.
+pub const COMMAND: Command = Command {
+    name: "create",
+    usage: &["PATH", "--stream URL"],
+    about: "make a torrent from a file or directory and register it",
+    flags: &[
+        one("name", "TEXT", "registry label and file name; for a directory also the torrent's name"),
+        TRACKER,
+        PIECE_LENGTH,
+        FORMAT,
+        one("out", "FILE", "where to write (default NAME.torrent here; - is stdout)").short('o'),
+        switch("force", "replace an existing, different output file"),
+        switch("private", "peers only through the torrent's trackers"),
+        many("webseed", "URL", "web seed, absolute http(s) URL"),
+        many("announce", "URL", "further tracker: http, https or udp"),
+        switch("no-tracker", "write no tracker into the file"),
+        one("comment", "TEXT", "comment in the file"),
+        SOURCE,
+        switch("no-date", "write no creation date"),
+        many("exclude", "GLOB", "leave out paths that match: * ? [..] **"),
+        SYMLINKS,
+        switch("raw-names", "take names that are not UTF-8 as they are"),
+        switch("with-webseeds", "put the web seeds into the magnet link"),
+        one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
+        USER_ID,
+        SECRET,
+        API_KEY,
+        one("description", "TEXT", "description for the registry"),
+        one("publisher", "TEXT", "publisher for the registry"),
+        one("license", "TEXT", "licence for the registry"),
+        one("category", "TEXT", "category for the registry"),
+        one("tags", "LIST", "tags for the registry, separated by commas"),
+        switch("no-register", "do not register"),
+        switch("require-register", "fail when registering fails"),
+        one("stream", "URL", "hash a remote file instead of a local one (not available yet)"),
+        switch("sign", "sign the torrent (not available yet)"),
+        one("key", "FILE", "key to sign with (not available yet)").env("WL_KEY"),
+        switch("idt", "write an idtorrent (not available yet)"),
+        one("chunk-size", "BYTES", "chunk size of an idtorrent (not available yet)").default("10240"),
+    ],
+    examples: &[
+        (
+            "wl create --name 'My Dataset' --tracker http://localhost:8080 ./data",
+            "make My Dataset.torrent and register it",
+        ),
+        (
+            "wl create --no-register --piece-length auto -o - film.mkv > film.torrent",
+            "write to stdout, tell nobody",
+        ),
+    ],
+    run: super::create::run,
+};
+
+/// What `wl create` was told.
+pub struct Options {
+    /// What to hash.
+    pub path: PathBuf,
+    /// `--name`, if given and not empty.
+    pub name: Option<String>,
+    /// The tracker.
+    pub tracker: Tracker,
+    /// The piece length; `None` for `auto`.
+    pub piece_length: Option<u32>,
+    /// The kind of torrent.
+    pub kind: Kind,
+    /// How files are chosen.
+    pub rules: Rules,
+    /// Trackers for the file, in order.
+    pub trackers: Vec<String>,
+    /// Web seeds without repeats.
+    pub web_seeds: Vec<String>,
+    /// `source`.
+    pub source: String,
+    /// Seconds since 1970 for the file.
+    pub creation_date: Option<u64>,
+    /// Hashing threads.
+    pub threads: usize,
+}
+
+impl Options {
+    /// Reads the command line; the first thing wrong with it is a usage error.
+    pub fn read(context: &Context) -> Result<Self, Failure> {
+        let args = &context.args;
+        refuse_what_is_missing(context)?;
+        let path = match args.positional.as_slice() {
+            [path] => PathBuf::from(path),
+            [] => return Err(Failure::usage("give a PATH to make a torrent from, or --stream URL")),
+            _ => return Err(Failure::usage("more than one PATH").hint("put the files into one directory")),
+        };
+        if path.as_os_str() == "-" {
+            return Err(Failure::usage("wl create does not read stdin"));
+        }
+        let rules = Rules {
+            exclude: args.all("exclude")?.iter().map(|pattern| Glob::new(pattern)).collect(),
+            symlinks: symlinks(context)?,
+            raw_names: args.on("raw-names"),
+            output: None,
+        };
+        let tracker = Tracker::with_passkey(context)?;
+        let kind = match args.text(&FORMAT, &context.env)?.as_str() {
+            "hybrid" => Kind::Hybrid,
+            "v1" => Kind::V1,
+            "v2" => Kind::V2,
+            _ => return Err(Failure::usage("--format is hybrid, v1 or v2")),
+        };
+        Ok(Self {
+            path,
+            name: name(context)?,
+            trackers: trackers(context, &tracker)?,
+            tracker,
+            piece_length: piece_length_of(context)?,
+            kind,
+            rules,
+            web_seeds: web_seeds(context)?,
+            source: args.text(&SOURCE, &context.env)?,
+            creation_date: creation_date(context)?,
+            threads: threads(context)?,
+        })
+    }
+}
+
+fn refuse_what_is_missing(context: &Context) -> Result<(), Failure> {
+    let args = &context.args;
+    if args.given("stream").is_some() && !args.positional.is_empty() {
+        return Err(Failure::usage("give either a PATH or --stream URL, not both"));
+    }
+    for flag in ["stream", "key", "chunk-size"] {
+        if args.given(flag).is_some() {
+            return Err(Failure::usage(format!("--{flag} is not available yet")));
+        }
+    }
+    for flag in ["sign", "idt"] {
+        if args.on(flag) {
+            return Err(Failure::usage(format!("--{flag} is not available yet")));
+        }
+    }
+    Ok(())
+}
+
+/// The label. The registry takes 1-255 bytes without control characters, so nothing else is accepted here.
+fn name(context: &Context) -> Result<Option<String>, Failure> {
+    let name = context.args.given_text("name")?.filter(|name| !name.is_empty());
+    if name.as_ref().is_some_and(|name| name.len() > 255 || name.chars().any(char::is_control)) {
+        return Err(Failure::usage("--name must be 1-255 bytes without control characters"));
+    }
+    Ok(name)
+}
+
+fn symlinks(context: &Context) -> Result<Symlinks, Failure> {
+    match context.args.text(&SYMLINKS, &context.env)?.as_str() {
+        "skip" => Ok(Symlinks::Skip),
+        "follow" => Ok(Symlinks::Follow),
+        "error" => Ok(Symlinks::Error),
+        _ => Err(Failure::usage("--symlinks is skip, follow or error")),
+    }
+}
+
+fn piece_length_of(context: &Context) -> Result<Option<u32>, Failure> {
+    let text = context.args.text(&PIECE_LENGTH, &context.env)?;
+    if text == "auto" {
+        return Ok(None);
+    }
+    let length = show_size::parse(&text).and_then(piece_length::writable);
+    let length =
+        length.ok_or_else(|| Failure::usage("piece length must be a power of two from 16 KiB to 64 MiB"))?;
+    Ok(Some(length))
+}
+
+fn trackers(context: &Context, tracker: &Tracker) -> Result<Vec<String>, Failure> {
+    let further = context.args.all("announce")?;
+    if further.iter().any(|url| !is_announce(url)) {
+        return Err(Failure::usage("--announce must be an absolute http, https or udp URL"));
+    }
+    if context.args.on("no-tracker") {
+        if !further.is_empty() {
+            return Err(Failure::usage("--no-tracker and --announce exclude each other"));
+        }
+        return Ok(Vec::new());
+    }
+    Ok(without_repeats(std::iter::once(tracker.announce()).chain(further)))
+}
+
+fn web_seeds(context: &Context) -> Result<Vec<String>, Failure> {
+    let urls = context.args.all("webseed")?;
+    if urls.iter().any(|url| !is_http(url)) {
+        return Err(Failure::usage("web seed must be an absolute http(s) URL"));
+    }
+    Ok(without_repeats(urls.into_iter()))
+}
+
+fn without_repeats(urls: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for url in urls {
+        if !kept.contains(&url) {
+            kept.push(url);
+        }
+    }
+    kept
+}
+
+/// SOURCE_DATE_EPOCH makes builds repeatable, so a value nobody can read must not silently become the present.
+fn creation_date(context: &Context) -> Result<Option<u64>, Failure> {
+    let date = match context.env.get("SOURCE_DATE_EPOCH") {
+        None => context.env.unix,
+        Some(text) if (1..=11).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse().unwrap_or(0)
+        }
+        Some(_) => return Err(Failure::usage("SOURCE_DATE_EPOCH must be 1-11 digits")),
+    };
+    Ok((!context.args.on("no-date")).then_some(date))
+}
+
+/// `--threads`, else one for each CPU, at most 16.
+pub fn threads(context: &Context) -> Result<usize, Failure> {
+    match context.args.given_text("threads")? {
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(16)),
+        Some(text) => {
+            let threads = text.parse().ok().filter(|n| (1..=64).contains(n));
+            threads.ok_or_else(|| Failure::usage("--threads must be 1-64"))
+        }
+    }
+}

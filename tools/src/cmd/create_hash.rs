@@ -1,0 +1,150 @@
+//! Hashing a tree into an info dictionary and its piece layers.
+
+use crate::Context;
+use crate::failure::{Failure, reason};
+use crate::hash::pool::{self, Fault, Plan, Source};
+use crate::hash::walk::Tree;
+use crate::progress::Progress;
+use std::io;
+use weightless::torrent::build::{self, BuildFile, Content, Layers};
+use weightless::torrent::merkle::{self, Hash};
+use weightless::torrent::{Kind, Layout, Shape};
+
+/// What is to be hashed, and how.
+pub struct Recipe<'a> {
+    /// The files.
+    pub tree: &'a Tree,
+    /// The torrent's name.
+    pub name: &'a [u8],
+    /// Which hashes.
+    pub kind: Kind,
+    /// Bytes in a piece.
+    pub piece_length: u32,
+    /// Hashing threads.
+    pub threads: usize,
+    /// `private`.
+    pub private: bool,
+    /// `source`.
+    pub source: &'a str,
+}
+
+/// What came out.
+pub struct Hashed {
+    /// The info dictionary.
+    pub info: Vec<u8>,
+    /// The piece layers; `None` for v1 only.
+    pub layers: Option<Layers>,
+    /// How many pieces.
+    pub piece_count: u64,
+    /// Bytes of all files.
+    pub size: u64,
+}
+
+/// Reads every file once. Fails if one cannot be read or changed on the way; nothing is written then.
+pub fn hash(context: &Context, recipe: &Recipe<'_>) -> Result<Hashed, Failure> {
+    let files = &recipe.tree.files;
+    let lengths = files.iter().map(|file| file.stamp.length);
+    let size = lengths.clone().sum();
+    let layout = Layout::plan(recipe.kind, u64::from(recipe.piece_length), lengths);
+    let count = usize::try_from(layout.piece_count()).ok().filter(|&count| count < 1 << 30);
+    let count = count.ok_or_else(|| Failure::input("too many pieces").hint("use a larger --piece-length"))?;
+    let sources: Vec<_> = files
+        .iter()
+        .map(|file| Source { path: Some(file.disk.clone()), length: file.stamp.length })
+        .collect();
+    let plan = Plan { kind: recipe.kind, layout: &layout, sources: &sources, threads: recipe.threads };
+    let mut pieces = Pieces::new(recipe.kind, count);
+    let mut fault: Option<Fault> = None;
+    let mut progress = Progress::new(context, "hashing", size);
+    pool::hash(
+        &plan,
+        |done| progress.at(done),
+        |piece, outcome| {
+            match outcome {
+                Ok(hashes) => pieces.put(piece, &hashes),
+                // Threads fail in any order; the first file in torrent order is the one reported.
+                Err(new) if fault.as_ref().is_none_or(|old| new.file < old.file) => fault = Some(new),
+                Err(_) => {}
+            }
+            fault.is_none()
+        },
+    );
+    progress.end();
+    if let Some(fault) = fault {
+        return Err(failure(recipe.tree, &fault));
+    }
+    if let Some(changed) = files.iter().find(|file| !file.unchanged()) {
+        return Err(Failure::input(format!("{}: file changed while hashing", changed.disk.display())));
+    }
+    let (built, layers) = roots(recipe, &layout, &pieces.sha256);
+    let info = build::info(&Content {
+        kind: recipe.kind,
+        shape: recipe.tree.shape,
+        name: recipe.name,
+        piece_length: recipe.piece_length,
+        files: &built,
+        pieces: &pieces.sha1,
+        private: recipe.private,
+        source: recipe.source.as_bytes(),
+    });
+    let layers = (recipe.kind != Kind::V1).then_some(layers);
+    Ok(Hashed { info, layers, piece_count: count as u64, size })
+}
+
+/// The hashes of all pieces, in place of arrival in order.
+struct Pieces {
+    sha1: Vec<u8>,
+    sha256: Vec<Hash>,
+}
+
+impl Pieces {
+    fn new(kind: Kind, count: usize) -> Self {
+        let v1 = if kind == Kind::V2 { 0 } else { 20 * count };
+        let v2 = if kind == Kind::V1 { 0 } else { count };
+        Self { sha1: vec![0; v1], sha256: vec![[0; 32]; v2] }
+    }
+
+    fn put(&mut self, piece: u64, hashes: &crate::hash::piece::PieceHashes) {
+        let piece = piece as usize;
+        if let (Some(sha1), Some(slot)) = (hashes.sha1, self.sha1.get_mut(20 * piece..20 * piece + 20)) {
+            slot.copy_from_slice(&sha1);
+        }
+        if let (Some(sha256), Some(slot)) = (hashes.sha256, self.sha256.get_mut(piece)) {
+            *slot = sha256;
+        }
+    }
+}
+
+/// The root of every file, and the layers of those longer than a piece.
+fn roots(recipe: &Recipe<'_>, layout: &Layout, sha256: &[Hash]) -> (Vec<BuildFile>, Layers) {
+    let mut layers = Layers::new();
+    let mut built = Vec::with_capacity(recipe.tree.files.len());
+    for (index, file) in recipe.tree.files.iter().enumerate() {
+        let range = layout.pieces_of(index);
+        let layer = sha256.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let root = match layer {
+            [] => None,
+            [only] => Some(*only),
+            layer => {
+                let root = merkle::file_root(layer.to_vec(), recipe.piece_length);
+                layers.insert(root, layer.concat());
+                Some(root)
+            }
+        };
+        let path = match recipe.tree.shape {
+            Shape::SingleFile => vec![recipe.name.to_vec()],
+            Shape::Directory => file.path.clone(),
+        };
+        built.push(BuildFile { path, length: file.stamp.length, root });
+    }
+    (built, layers)
+}
+
+fn failure(tree: &Tree, fault: &Fault) -> Failure {
+    let place = tree.files.get(fault.file).map(|file| file.disk.display().to_string()).unwrap_or_default();
+    match fault.error.kind() {
+        // It was there, and as long as promised, when the walk saw it.
+        io::ErrorKind::UnexpectedEof => Failure::input(format!("{place}: file changed while hashing")),
+        _ => Failure::input(format!("{place}: {}", reason(&fault.error))),
+    }
+}

@@ -1,0 +1,38 @@
+//! The commands, one file each, in the order in which help lists them.
+
+pub mod create;
+pub mod create_flags;
+pub mod create_hash;
+pub mod magnet;
+pub mod register;
+pub mod search;
+pub mod show;
+pub mod takedown;
+pub mod verify;
+pub mod verify_data;
+pub mod version;
+
+use crate::Context;
+use crate::failure::Failure;
+use crate::flags::Command;
+use std::ffi::OsStr;
+
+/// Every command.
+pub const COMMANDS: &[&Command] = &[
+    &create::COMMAND,
+    &show::COMMAND,
+    &verify::COMMAND,
+    &magnet::COMMAND,
+    &search::COMMAND,
+    &takedown::COMMAND,
+    &version::COMMAND,
+];
+
+/// The one argument of a command.
+fn one_argument<'c>(context: &'c Context, what: &str) -> Result<&'c OsStr, Failure> {
+    match context.args.positional.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Failure::usage(format!("missing {what}"))),
+        _ => Err(Failure::usage(format!("more than one {what}"))),
+    }
+}

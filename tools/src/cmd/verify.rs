@@ -1,0 +1,141 @@
+//! `wl verify`: hashes local data and compares it with a torrent.
+
+use super::create_flags::threads;
+use super::verify_data::{Local, Verdict, check, locate};
+use crate::failure::{Class, Failure, shown};
+use crate::flags::{Command, TRACKER, one, switch};
+use crate::hash::walk::{Rules, Symlinks, walk};
+use crate::{Context, Done, source};
+use serde_json::json;
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use weightless::torrent::{Metainfo, Shape};
+
+/// The table of `wl verify`.
+pub const COMMAND: Command = Command {
+    name: "verify",
+    usage: &["SOURCE [PATH]"],
+    about: "check local data against a torrent",
+    flags: &[
+        switch("strict", "files that are not in the torrent are an error"),
+        one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
+        TRACKER,
+    ],
+    examples: &[
+        ("wl verify data.torrent", "check the data below the current directory"),
+        ("wl verify --strict data.torrent /srv/data", "check one directory, and that nothing else is in it"),
+    ],
+    run,
+};
+
+fn run(context: &Context) -> Result<Done, Failure> {
+    let (torrent, place) = match context.args.positional.as_slice() {
+        [torrent] => (torrent, PathBuf::from(".")),
+        [torrent, place] => (torrent, PathBuf::from(place)),
+        [] => return Err(Failure::usage("missing SOURCE")),
+        _ => return Err(Failure::usage("more than one PATH")),
+    };
+    let threads = threads(context)?;
+    let metainfo = source::load(context, torrent)?;
+    let local = locate(&metainfo, &place)?;
+    let extra = if context.args.on("strict") { extra_files(&metainfo, &local)? } else { Vec::new() };
+    let verdict = check(context, &metainfo, &local, threads)?;
+    Ok(report(&metainfo, &verdict, &extra))
+}
+
+/// Files below the torrent's directory that it does not know.
+fn extra_files(metainfo: &Metainfo, local: &Local) -> Result<Vec<PathBuf>, Failure> {
+    if metainfo.shape() == Shape::SingleFile {
+        return Ok(Vec::new());
+    }
+    let rules = Rules { exclude: Vec::new(), symlinks: Symlinks::Skip, raw_names: true, output: None };
+    let root = std::path::absolute(&local.root).unwrap_or_else(|_| local.root.clone());
+    let known: HashSet<PathBuf> =
+        local.paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+    match walk(&root, &rules) {
+        Ok(tree) => {
+            Ok(tree.files.into_iter().map(|file| file.disk).filter(|path| !known.contains(path)).collect())
+        }
+        // An empty directory has no extra files either.
+        Err(failure) if failure.class == Class::Input && !any_entry(&root) => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn any_entry(root: &Path) -> bool {
+    std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn report(metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
+    let mut text = String::new();
+    let mut files = Vec::new();
+    let mut failed = 0;
+    for (index, file) in metainfo.files().iter().enumerate() {
+        if file.symlink {
+            continue;
+        }
+        let path = metainfo.shown_path(file);
+        let bad: Vec<u64> = metainfo
+            .layout()
+            .pieces_of(index)
+            .filter(|&piece| !verdict.good.get(piece as usize).copied().unwrap_or(false))
+            .collect();
+        let fault = verdict.faults.get(index).and_then(Option::as_deref);
+        let ok = bad.is_empty() && fault.is_none();
+        failed += u64::from(!ok);
+        let _ = match (ok, fault) {
+            (true, _) => writeln!(text, "OK {}", shown(&path)),
+            (false, Some(fault)) => {
+                writeln!(text, "FAILED {}: {fault}{}", shown(&path), and_pieces(&bad, fault))
+            }
+            (false, None) => writeln!(text, "FAILED {}: pieces {}", shown(&path), ranges(&bad)),
+        };
+        files.push(json!({"path": path, "ok": ok, "error": fault, "bad_pieces": bad}));
+    }
+    for path in extra {
+        let _ = writeln!(text, "EXTRA {}", shown(&path.display().to_string()));
+    }
+    let good = verdict.good.iter().filter(|&&good| good).count();
+    let (pieces, all) = (verdict.good.len(), files.len() as u64);
+    let _ = writeln!(text, "{good} of {pieces} pieces good, {} of {all} files good", all - failed);
+    let ok = failed == 0 && good == pieces && extra.is_empty();
+    let exit = if ok { 0 } else { Class::Verification as u8 };
+    let extra: Vec<String> = extra.iter().map(|path| path.display().to_string()).collect();
+    let json = json!({
+        "name": metainfo.shown_name(), "info_hash": metainfo.hashes().best_hex(), "ok": ok, "exit": exit,
+        "pieces": pieces, "pieces_good": good, "files": files, "extra": extra,
+    });
+    Done { text, json, exit, file: None }
+}
+
+fn and_pieces(bad: &[u64], fault: &str) -> String {
+    if bad.is_empty() || fault == "missing" { String::new() } else { format!(", pieces {}", ranges(bad)) }
+}
+
+/// `3, 7-9`.
+fn ranges(pieces: &[u64]) -> String {
+    let mut out = String::new();
+    let mut rest = pieces;
+    while let Some(&first) = rest.first() {
+        let run = rest.iter().zip(first..).take_while(|(piece, expected)| *piece == expected).count();
+        let last = first + run as u64 - 1;
+        let comma = if out.is_empty() { "" } else { ", " };
+        let _ =
+            if first == last { write!(out, "{comma}{first}") } else { write!(out, "{comma}{first}-{last}") };
+        rest = rest.get(run..).unwrap_or_default();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piece_numbers_are_written_as_ranges() {
+        assert_eq!(ranges(&[3, 7, 8, 9]), "3, 7-9");
+        assert_eq!(ranges(&[0]), "0");
+        assert_eq!(ranges(&[]), "");
+    }
+}

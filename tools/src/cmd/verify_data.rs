@@ -1,0 +1,190 @@
+//! Comparing local data with a torrent: where the files are, which pieces are good.
+
+use crate::Context;
+use crate::failure::{Class, Failure};
+use crate::hash::piece::PieceHashes;
+use crate::hash::pool::{self, Plan, Source};
+use crate::progress::Progress;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use weightless::torrent::merkle::{self, Hash};
+use weightless::torrent::names::{Platform, disk_paths};
+use weightless::torrent::{File, Metainfo, Shape};
+
+/// The local files of a torrent.
+pub struct Local {
+    /// The file or directory itself.
+    pub root: PathBuf,
+    /// Every file's place, in torrent order.
+    pub paths: Vec<PathBuf>,
+}
+
+/// What was found.
+pub struct Verdict {
+    /// For every piece whether it is good.
+    pub good: Vec<bool>,
+    /// For every file what is wrong with it apart from its pieces.
+    pub faults: Vec<Option<String>>,
+}
+
+const PLATFORM: Platform = if cfg!(windows) { Platform::Windows } else { Platform::Unix };
+
+/// Finds the files of a torrent at `place`: the file or directory itself, or the directory it is in.
+pub fn locate(metainfo: &Metainfo, place: &Path) -> Result<Local, Failure> {
+    let metadata = std::fs::metadata(place).map_err(|error| Failure::reading(place, &error))?;
+    let clean = disk_paths(metainfo, PLATFORM)
+        .map_err(|_| Failure::new(Class::Storage, "the torrent has a path too long for a disk"))?;
+    let name = clean.first().and_then(|path| path.split('/').next()).unwrap_or_default();
+    let root = match metainfo.shape() {
+        Shape::SingleFile if metadata.is_file() => place.to_path_buf(),
+        Shape::SingleFile => own_name(place, &[metainfo.name()]).unwrap_or_else(|| place.join(name)),
+        Shape::Directory if metadata.is_file() => {
+            return Err(Failure::input(format!("{}: not a directory", place.display())));
+        }
+        Shape::Directory => {
+            let inside = own_name(place, &[metainfo.name()]).unwrap_or_else(|| place.join(name));
+            if inside.is_dir() { inside } else { place.to_path_buf() }
+        }
+    };
+    let paths = match metainfo.shape() {
+        Shape::SingleFile => vec![root.clone()],
+        Shape::Directory => metainfo
+            .files()
+            .iter()
+            .zip(&clean)
+            .map(|(file, clean)| {
+                let below = clean.split_once('/').map_or("", |(_, below)| below);
+                own_name(&root, &metainfo.path(file)).unwrap_or_else(|| root.join(below))
+            })
+            .collect(),
+    };
+    Ok(Local { root, paths })
+}
+
+/// The place of a file under its own name, if such a file is there and the name cannot lead elsewhere. Data that a
+/// torrent was made from still has the names that a download would have changed.
+fn own_name(root: &Path, components: &[&[u8]]) -> Option<PathBuf> {
+    let mut path = root.to_path_buf();
+    for component in components {
+        let plain = !component.is_empty() && *component != b"." && *component != b"..";
+        if !plain || component.iter().any(|b| [b'/', 0].contains(b)) {
+            return None;
+        }
+        path.push(os_name(component)?);
+    }
+    path.symlink_metadata().is_ok().then_some(path)
+}
+
+#[cfg(unix)]
+fn os_name(component: &[u8]) -> Option<&std::ffi::OsStr> {
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(component))
+}
+
+#[cfg(not(unix))]
+fn os_name(component: &[u8]) -> Option<&str> {
+    std::str::from_utf8(component).ok().filter(|name| !name.contains(['\\', ':']))
+}
+
+/// Hashes what is there and compares every piece. Fails only when v1 and v2 disagree about the same bytes.
+pub fn check(
+    context: &Context,
+    metainfo: &Metainfo,
+    local: &Local,
+    threads: usize,
+) -> Result<Verdict, Failure> {
+    let layout = metainfo.layout();
+    let count = layout.piece_count() as usize;
+    let mut faults: Vec<Option<String>> = Vec::new();
+    let mut sources = Vec::new();
+    for (file, path) in metainfo.files().iter().zip(&local.paths) {
+        let fault = size_fault(file, path);
+        // A file of another size can still hold good pieces; only a missing one is not looked at.
+        let there = path.is_file() && !file.symlink;
+        sources.push(Source { path: there.then(|| path.clone()), length: file.length });
+        faults.push(fault);
+    }
+    let mut good = vec![false; count];
+    let mut unproven: BTreeMap<usize, Vec<Hash>> = BTreeMap::new();
+    let mut contradiction = false;
+    let plan = Plan { kind: metainfo.kind(), layout, sources: &sources, threads };
+    let mut progress = Progress::new(context, "verifying", metainfo.total_bytes());
+    pool::hash(
+        &plan,
+        |done| progress.at(done),
+        |piece, outcome| {
+            if let Ok(hashes) = outcome {
+                let judged = judge(metainfo, piece, &hashes, &mut unproven);
+                contradiction |= judged.is_none();
+                if let Some(slot) = good.get_mut(piece as usize) {
+                    *slot = judged == Some(true);
+                }
+            }
+            !contradiction
+        },
+    );
+    progress.end();
+    contradiction |= prove(metainfo, &unproven, &mut good);
+    if contradiction {
+        return Err(Failure::new(Class::Verification, "v1 and v2 hashes describe different data"));
+    }
+    Ok(Verdict { good, faults })
+}
+
+fn size_fault(file: &File, path: &Path) -> Option<String> {
+    if file.symlink {
+        return None;
+    }
+    match std::fs::metadata(path) {
+        Err(_) => Some("missing".into()),
+        Ok(metadata) if !metadata.is_file() => Some("not a regular file".into()),
+        Ok(metadata) if metadata.len() != file.length => {
+            Some(format!("{} bytes instead of {}", metadata.len(), file.length))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Whether a piece is good; `None` when its v1 and v2 hashes contradict each other. A piece whose v2 hash is not in the
+/// torrent is kept for [`prove`].
+fn judge(
+    metainfo: &Metainfo,
+    piece: u64,
+    hashes: &PieceHashes,
+    unproven: &mut BTreeMap<usize, Vec<Hash>>,
+) -> Option<bool> {
+    let v1 = hashes.sha1.map(|sha1| metainfo.piece_sha1(piece) == Some(sha1));
+    let Some(sha256) = hashes.sha256 else { return v1.or(Some(false)) };
+    let layout = metainfo.layout();
+    let file = layout.segments(layout.piece(piece)).next()?.file;
+    let in_file = piece - layout.pieces_of(file).start;
+    let Some(expected) = metainfo.piece_sha256(file, in_file) else {
+        let pieces = layout.pieces_of(file);
+        let layer =
+            unproven.entry(file).or_insert_with(|| vec![[0; 32]; (pieces.end - pieces.start) as usize]);
+        if let Some(slot) = layer.get_mut(in_file as usize) {
+            *slot = sha256;
+        }
+        return Some(v1.unwrap_or(true));
+    };
+    let v2 = expected == sha256;
+    if v1.is_some_and(|v1| v1 != v2) { None } else { Some(v2) }
+}
+
+/// Files without a layer in the torrent: all their pieces together must hash to the root. For v2-only nothing says which
+/// piece is bad. Says whether a file that v1 calls good does not have its v2 root.
+fn prove(metainfo: &Metainfo, unproven: &BTreeMap<usize, Vec<Hash>>, good: &mut [bool]) -> bool {
+    let mut contradiction = false;
+    for (&file, layer) in unproven {
+        let range = metainfo.layout().pieces_of(file);
+        let Some(pieces) = good.get_mut(range.start as usize..range.end as usize) else { continue };
+        let root = metainfo.files().get(file).and_then(|file| file.root);
+        let proven = Some(merkle::file_root(layer.clone(), metainfo.piece_length())) == root;
+        let complete = pieces.iter().all(|&good| good);
+        if metainfo.hashes().v1().is_none() {
+            pieces.iter_mut().for_each(|good| *good &= proven);
+        } else {
+            contradiction |= complete != proven;
+        }
+    }
+    contradiction
+}

@@ -1,0 +1,59 @@
+//! The only place that asks the system for variables, the time and terminals. Everything else is told.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The variables `wl` looks at, beside the proxy ones that the HTTP client understands.
+pub const VARIABLES: &[&str] = &[
+    "WL_TRACKER",
+    "WL_USER_ID",
+    "TRACKER_SECRET",
+    "WL_SOURCE",
+    "WL_CREATED_BY",
+    "WL_API_KEY",
+    "WL_KEY",
+    "SOURCE_DATE_EPOCH",
+    "NO_COLOR",
+    "TERM",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LANG",
+    "COLUMNS",
+];
+
+/// What the process was started with.
+pub struct Env {
+    variables: HashMap<&'static str, String>,
+    /// Seconds since 1970 at the start.
+    pub unix: u64,
+    /// Whether stderr is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Whether stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// The proxy for HTTP, from HTTP_PROXY and its relatives.
+    pub proxy: Option<ureq::Proxy>,
+}
+
+impl Env {
+    /// Looks once.
+    pub fn read() -> Self {
+        let variables = VARIABLES
+            .iter()
+            .filter_map(|name| Some((*name, std::env::var(name).ok()?)))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        Self {
+            variables,
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+            proxy: ureq::Proxy::try_from_env(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}

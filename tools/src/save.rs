@@ -1,0 +1,60 @@
+//! Writing a file so that it is either the old one or the whole new one, even when the power goes.
+
+use crate::failure::Failure;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes `bytes` to `path`: a temporary file beside it, flushed to the disk, renamed over it.
+pub fn durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let temporary = Temporary::create(path).map_err(|error| Failure::writing(path, &error))?;
+    temporary.finish(path, bytes).map_err(|error| Failure::writing(path, &error))
+}
+
+/// A file that disappears again unless it is finished.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl Temporary {
+    fn create(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy();
+        if target.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let short: String = name.chars().take(60).collect();
+        let path = target.with_file_name(format!(".{short}.{}.part", std::process::id()));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        Ok(Self { path, file, finished: false })
+    }
+
+    fn finish(mut self, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        fs::rename(&self.path, target)?;
+        self.finished = true;
+        sync_directory(target)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The rename itself is only on the disk once its directory is.
+#[cfg(unix)]
+fn sync_directory(target: &Path) -> io::Result<()> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
