@@ -38,3 +38,10 @@ pub const STORE_QUEUE_MAX: usize = 1024;
 pub const STORE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Slices of the swarm table, one for each first byte of a key.
 pub const TABLE_SLICES: usize = 256;
+
+/// The longest `min interval` that clients are told, in seconds.
+pub const MIN_INTERVAL_S_MAX: u32 = 60;
+/// File descriptors kept for the database, logs and what else a process needs.
+pub const RESERVED_DESCRIPTORS: u64 = 64;
+/// Entries whose count of seeders changed between two searches; more are dropped, and the ranks are a little old.
+pub const SEEDER_CHANGES_MAX: usize = 65_536;

@@ -9,3 +9,13 @@ pub mod http_tracker;
 pub mod passkey;
 pub mod query;
 pub mod udp_tracker;
+
+/// The value of a hex digit of either case.
+pub(crate) fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}

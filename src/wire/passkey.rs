@@ -1,1 +1,167 @@
-//! In progress.
+//! Signed passkeys: `<user_id>.<64 hex digits>`, an HMAC-SHA256 of the user id under the tracker's secret.
+//!
+//! Verified in constant time, without a table and without a disk.
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::borrow::Cow;
+
+/// The key made of TRACKER_SECRET.
+#[derive(Clone)]
+pub struct PasskeyKey(Hmac<Sha256>);
+
+impl PasskeyKey {
+    /// Takes a secret of any length.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
+    }
+
+    /// The user a passkey belongs to; `None` when it is bad in any way.
+    pub fn verify<'a>(&self, passkey: &'a [u8]) -> Option<&'a str> {
+        let dot = passkey.iter().position(|byte| *byte == b'.')?;
+        let (user, signature) = (&passkey[..dot], &passkey[dot + 1..]);
+        if !is_user_id(user) || signature.len() != 64 {
+            return None;
+        }
+        let signature = HEXLOWER.decode(signature).ok()?;
+        let mut mac = self.0.clone();
+        mac.update(user);
+        mac.verify_slice(&signature).ok()?;
+        std::str::from_utf8(user).ok()
+    }
+
+    /// The passkey of a user; `None` when that is not a user id.
+    pub fn sign(&self, user: &str) -> Option<String> {
+        if !is_user_id(user.as_bytes()) {
+            return None;
+        }
+        let mut mac = self.0.clone();
+        mac.update(user.as_bytes());
+        Some(format!("{user}.{}", HEXLOWER.encode(&mac.finalize().into_bytes())))
+    }
+}
+
+/// 1-64 bytes out of `A-Z a-z 0-9 _ - ~ @ : + =`.
+pub fn is_user_id(user: &[u8]) -> bool {
+    (1..=64).contains(&user.len())
+        && user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-~@:+=".contains(byte))
+}
+
+/// An announce URL without the passkey in it; `None` when there is none that is valid under `key`.
+pub fn strip_from_url(url: &str, key: &PasskeyKey) -> Option<String> {
+    let (start, query) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let bare = start.strip_suffix('/').unwrap_or(start);
+    let (front, segment) = bare.rsplit_once('/')?;
+    let PathKey::Some(passkey) = passkey_of_path(&bare.as_bytes()[front.len()..], b"") else { return None };
+    debug_assert!(segment.len() >= passkey.len());
+    key.verify(&passkey)?;
+    Some(format!("{front}{query}"))
+}
+
+/// What a path says about a passkey.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathKey<'a> {
+    /// Not this route.
+    OtherPath,
+    /// The route without a passkey.
+    None,
+    /// The route with one, decoded; still to be verified.
+    Some(Cow<'a, [u8]>),
+    /// The route with something that cannot be a passkey.
+    Bad,
+}
+
+/// Reads `prefix`, `prefix/`, `prefix/{passkey}` and `prefix/{passkey}/`. The segment is percent-decoded once; `+`
+/// stays `+`.
+pub fn passkey_of_path<'a>(path: &'a [u8], prefix: &[u8]) -> PathKey<'a> {
+    let Some(rest) = path.strip_prefix(prefix) else { return PathKey::OtherPath };
+    let segment = match rest {
+        b"" | b"/" => return PathKey::None,
+        [b'/', segment @ ..] => segment.strip_suffix(b"/").unwrap_or(segment),
+        _ => return PathKey::OtherPath,
+    };
+    if segment.is_empty() {
+        // `//`: a path is never normalised, so this is not the route.
+        return PathKey::OtherPath;
+    }
+    if segment.contains(&b'/') {
+        let whole =
+            segment.split(|byte| *byte == b'/').all(|part| !part.is_empty() && part != b".." && part != b".");
+        return if whole { PathKey::Bad } else { PathKey::OtherPath };
+    }
+    if !segment.contains(&b'%') {
+        return PathKey::Some(Cow::Borrowed(segment));
+    }
+    let mut decoded = vec![0; segment.len()];
+    match super::query::decode_into(segment, || super::query::Plus::Literal, &mut decoded) {
+        Ok(length) => {
+            decoded.truncate(length);
+            PathKey::Some(Cow::Owned(decoded))
+        }
+        Err(_) => PathKey::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "user_clerk_123.50d560e55f2a3d0a9d63071546a1a5f3edae3d060924c21103364f8f24a13221";
+
+    #[test]
+    fn the_vector_of_the_specification() {
+        let key = PasskeyKey::new(b"super-secret-key");
+        assert_eq!(key.sign("user_clerk_123").as_deref(), Some(GOOD));
+        assert_eq!(key.verify(GOOD.as_bytes()), Some("user_clerk_123"));
+        assert_eq!(PasskeyKey::new(b"other").verify(GOOD.as_bytes()), None);
+    }
+
+    #[test]
+    fn every_kind_of_bad_passkey_is_refused() {
+        let key = PasskeyKey::new(b"super-secret-key");
+        let (user, signature) = GOOD.split_once('.').expect("a dot");
+        let long = "u".repeat(65);
+        for bad in [
+            GOOD.replace('5', "6"),
+            GOOD.replace('.', ""),
+            format!("{user}..{signature}"),
+            format!(".{signature}"),
+            format!("{user}."),
+            String::new(),
+            format!("é.{signature}"),
+            GOOD.to_uppercase(),
+            format!("{user}.{}", signature.to_uppercase()),
+            format!("{long}.{signature}"),
+        ] {
+            assert_eq!(key.verify(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(key.sign(&long), None);
+        assert!(key.sign(&"u".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn a_passkey_is_stripped_from_a_url_and_nothing_else_is() {
+        let key = PasskeyKey::new(b"super-secret-key");
+        let strip = |url: &str| strip_from_url(url, &key);
+        assert_eq!(strip(&format!("http://h:1/announce/{GOOD}")).as_deref(), Some("http://h:1/announce"));
+        assert_eq!(strip(&format!("udp://h/announce/{GOOD}/?a=b")).as_deref(), Some("udp://h/announce?a=b"));
+        for url in ["http://h/announce", "http://h/announce/x.y", "h", ""] {
+            assert_eq!(strip(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_to_the_passkey_or_elsewhere() {
+        let read = |path: &'static str| passkey_of_path(path.as_bytes(), b"/announce");
+        assert_eq!(read("/announce"), PathKey::None);
+        assert_eq!(read("/announce/"), PathKey::None);
+        assert_eq!(read("/announce/a.b"), PathKey::Some(b"a.b".into()));
+        assert_eq!(read("/announce/a%2Eb+/"), PathKey::Some(b"a.b+".into()));
+        assert_eq!(read("/announce/a/b"), PathKey::Bad);
+        assert_eq!(read("/announce/%zz"), PathKey::Bad);
+        for other in ["/announcer", "/announce//", "//announce", "/announce/../x", "/scrape"] {
+            assert_eq!(read(other), PathKey::OtherPath, "{other}");
+        }
+    }
+}
