@@ -56,12 +56,27 @@ pub enum ToWriter {
         /// The word.
         verified: bool,
     },
-    /// One slice of the swarm table, to replace what is stored of it.
+    /// One slice of the swarm table, to replace what is stored of it: with `Flush`, or with an earlier commit.
     Snapshot(SliceSnapshot),
     /// Completed downloads of registered entries since the last message: entry and the new total.
     Completions(Vec<(InfoHashes, u64)>),
+    /// Everything of one flush has been handed over: commit it, and say so by `Flushed`.
+    Flush,
     /// Commit what is waiting, then end. The last message.
     Stop,
+}
+
+impl ToWriter {
+    /// Who waits for an answer, if anybody.
+    pub fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Register { ticket, .. }
+            | Self::Takedown { ticket, .. }
+            | Self::Unblock { ticket, .. }
+            | Self::Verify { ticket, .. } => Some(*ticket),
+            Self::Snapshot(_) | Self::Completions(_) | Self::Flush | Self::Stop => None,
+        }
+    }
 }
 
 /// Mail to the thread that reads the database.
@@ -100,6 +115,8 @@ pub enum FromStore {
     Flushed {
         /// The slices that were in it.
         slices: Vec<u8>,
+        /// The entries whose completed downloads were in it.
+        completed: Vec<InfoHashes>,
         /// False: keep them marked as changed, and try again.
         durable: bool,
     },

@@ -39,6 +39,16 @@ pub(super) struct Writer {
     writable: bool,
     /// Damage was seen: nothing is written any more.
     corrupt: bool,
+    /// What the tracker has handed over and is in no hurry about: it goes with the next commit.
+    held: Held,
+}
+
+/// Parts of a flush that wait for its end, or for a commit that happens anyway.
+#[derive(Default)]
+struct Held {
+    slices: Vec<SliceSnapshot>,
+    completions: Vec<(InfoHashes, u64)>,
+    bytes: usize,
 }
 
 /// One change that somebody waits for.
@@ -55,9 +65,15 @@ struct Batch {
     /// Refused before the database was asked.
     refused: Vec<(Ticket, ApiError)>,
     requests: Vec<(Ticket, Request)>,
-    slices: Vec<SliceSnapshot>,
-    completions: Vec<(InfoHashes, u64)>,
+    /// The tracker has handed over all of a flush, and waits to be told.
+    flush: bool,
     stop: bool,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.slices.is_empty() && self.completions.is_empty()
+    }
 }
 
 impl Writer {
@@ -69,7 +85,7 @@ impl Writer {
         to_reader: Sender<ToReader>,
         post: Post,
     ) -> Self {
-        Self { db, times, strip, to_reader, post, writable: true, corrupt: false }
+        Self { db, times, strip, to_reader, post, writable: true, corrupt: false, held: Held::default() }
     }
 
     /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
@@ -88,19 +104,19 @@ impl Writer {
 
     /// Takes what waits, up to a bound in number and in bytes. Bodies are read and checked here, before the
     /// transaction begins.
-    fn collect(&self, first: ToWriter, mail: &Receiver<ToWriter>) -> Batch {
+    fn collect(&mut self, first: ToWriter, mail: &Receiver<ToWriter>) -> Batch {
         let mut batch = Batch::default();
         let mut bytes = 0;
         for message in std::iter::once(first).chain(mail.try_iter()).take(STORE_QUEUE_MAX) {
             bytes += self.sort(message, &mut batch);
-            if batch.stop || bytes >= STORE_BATCH_BYTES {
+            if batch.stop || batch.flush || bytes >= STORE_BATCH_BYTES {
                 break;
             }
         }
         batch
     }
 
-    fn sort(&self, message: ToWriter, batch: &mut Batch) -> usize {
+    fn sort(&mut self, message: ToWriter, batch: &mut Batch) -> usize {
         let (ticket, request) = match message {
             ToWriter::Register { ticket, body, at } => match parse_registration(&body, &*self.strip) {
                 Ok(registration) => {
@@ -121,11 +137,16 @@ impl Writer {
             ToWriter::Verify { ticket, hash, verified } => (ticket, Request::Verify { hash, verified }),
             ToWriter::Snapshot(slice) => {
                 let bytes = slice.bytes.len();
-                batch.slices.push(slice);
+                self.held.bytes += bytes;
+                self.held.slices.push(slice);
                 return bytes;
             }
             ToWriter::Completions(totals) => {
-                batch.completions.extend(totals);
+                self.held.completions.extend(totals);
+                return 0;
+            }
+            ToWriter::Flush => {
+                batch.flush = true;
                 return 0;
             }
             ToWriter::Stop => {
@@ -141,20 +162,28 @@ impl Writer {
         for (ticket, error) in &batch.refused {
             self.answer(*ticket, Answer::Error(*error));
         }
-        if batch.requests.is_empty() && batch.slices.is_empty() && batch.completions.is_empty() {
+        let full = self.held.bytes >= STORE_BATCH_BYTES;
+        if batch.requests.is_empty() && !batch.flush && !batch.stop && !full {
             return;
         }
-        let outcome = if self.corrupt { Err(None) } else { self.commit(batch).map_err(Some) };
+        let held = std::mem::take(&mut self.held);
+        let nothing = batch.requests.is_empty() && held.is_empty();
+        let outcome = match (nothing, self.corrupt) {
+            (true, _) => Ok((Vec::new(), Vec::new())),
+            (_, true) => Err(None),
+            _ => self.commit(batch, &held).map_err(Some),
+        };
         let durable = outcome.is_ok();
         match outcome {
             Ok((done, changes)) => self.tell(batch, done, changes),
             Err(error) => self.fail(batch, error.as_ref()),
         }
-        if !batch.slices.is_empty() || !batch.completions.is_empty() {
-            let slices = batch.slices.iter().map(|slice| slice.slice).collect();
-            self.post.put(FromStore::Flushed { slices, durable });
+        if batch.flush || !held.is_empty() {
+            let slices = held.slices.iter().map(|slice| slice.slice).collect();
+            let completed = held.completions.iter().map(|(hashes, _)| *hashes).collect();
+            self.post.put(FromStore::Flushed { slices, completed, durable });
         }
-        if self.writable != durable {
+        if !nothing && self.writable != durable {
             self.writable = durable;
             self.post.put(FromStore::Health { writable: durable });
         }
@@ -162,7 +191,11 @@ impl Writer {
 
     /// One transaction for the whole batch. An error means that none of it is on disk.
     #[expect(clippy::type_complexity, reason = "named nowhere else")]
-    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<(Vec<Result<Done, ApiError>>, Vec<Change>)> {
+    fn commit(
+        &mut self,
+        batch: &Batch,
+        held: &Held,
+    ) -> rusqlite::Result<(Vec<Result<Done, ApiError>>, Vec<Change>)> {
         let mut change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut done = Vec::with_capacity(batch.requests.len());
         for (_, request) in &batch.requests {
@@ -174,10 +207,10 @@ impl Writer {
             done.push(outcome);
         }
         let mut changes = Vec::new();
-        for (hashes, completions) in &batch.completions {
+        for (hashes, completions) in &held.completions {
             changes.extend(store_completions(&change, *hashes, *completions)?);
         }
-        for slice in &batch.slices {
+        for slice in &held.slices {
             store_slice(&change, slice)?;
         }
         change.commit()?;

@@ -208,6 +208,11 @@ impl Tracker {
         }
     }
 
+    /// Registered entries, by primary key, with their seeders: where the number has changed since the last call.
+    pub fn take_seeder_changes(&mut self) -> Vec<(SwarmKey, u32)> {
+        self.table.take_reranked()
+    }
+
     /// A torrent was registered, or registered anew with other hashes.
     pub fn register(&mut self, now: Now, hashes: InfoHashes, before: Option<InfoHashes>, completions: u64) {
         let tick = self.table.lifetimes().tick(now.mono);

@@ -17,6 +17,8 @@ pub mod flags {
     pub const HYBRID: u8 = 8;
     /// Its count of completed downloads is newer than the database's.
     pub const COUNTED: u8 = 16;
+    /// Its count of seeders is newer than the registry's.
+    pub const RERANKED: u8 = 32;
 }
 
 /// One torrent.

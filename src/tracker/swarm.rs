@@ -232,7 +232,7 @@ impl<const N: usize> Swarm<N> {
     fn tidy(&mut self) {
         if let Self::Large(large) = self {
             large.sets.iter_mut().for_each(|(_, set)| set.shrink());
-            large.sets.retain(|(_, set)| set.len() > 0);
+            large.sets.retain(|(_, set)| !set.is_empty());
             self.make_small_again();
         }
     }

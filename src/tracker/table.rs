@@ -6,7 +6,7 @@ use super::slice::{EntryRef, Lead, Slice};
 use super::slot::{FamilyCounts, Slot, flags};
 use super::swarm::Context;
 use super::tick::{Lifetimes, Tick};
-use crate::base::limits::TABLE_SLICES;
+use crate::base::limits::{SEEDER_CHANGES_MAX, TABLE_SLICES};
 use crate::base::{InfoHashes, SwarmKey, V1Hash};
 use crate::tracker::block::bits;
 use crate::wire::announce::AnnouncedHash;
@@ -19,6 +19,8 @@ pub struct Table {
     seed: u64,
     lifetimes: Lifetimes,
     totals: Totals,
+    /// Registered entries whose count of seeders has changed since the registry was last told.
+    reranked: Vec<SwarmKey>,
 }
 
 /// What the whole table holds, kept as it changes.
@@ -65,7 +67,7 @@ impl Table {
     /// An empty table. `seed` must not be guessable from outside.
     pub fn new(seed: u64, lifetimes: Lifetimes) -> Self {
         let slices = (0..TABLE_SLICES).map(|_| Slice::default()).collect();
-        Self { slices, seed, lifetimes, totals: Totals::default() }
+        Self { slices, seed, lifetimes, totals: Totals::default(), reranked: Vec::new() }
     }
 
     /// What it holds.
@@ -129,7 +131,31 @@ impl Table {
         let result = f(slot, &context);
         let after = Standing::of(slot);
         self.totals.apply(&before, &after);
+        if before.counts.seeders() != after.counts.seeders() && slot.flags & RANKS == flags::REGISTERED {
+            self.note_rank(entry);
+        }
         result
+    }
+
+    /// Registered entries with their seeders, where the number has changed since the last call.
+    pub fn take_reranked(&mut self) -> Vec<(SwarmKey, u32)> {
+        let keys = std::mem::take(&mut self.reranked);
+        keys.into_iter()
+            .filter_map(|key| {
+                let entry = self.find(&AnnouncedHash::Short(key))?.entry;
+                let slot = self.slices[entry.slice as usize].slot_mut(entry.slot);
+                slot.flags &= !flags::RERANKED;
+                Some((key, slot.counts().seeders()))
+            })
+            .collect()
+    }
+
+    fn note_rank(&mut self, entry: EntryRef) {
+        if self.reranked.len() < SEEDER_CHANGES_MAX {
+            let slot = self.slices[entry.slice as usize].slot_mut(entry.slot);
+            slot.flags |= flags::RERANKED;
+            self.reranked.push(slot.key);
+        }
     }
 
     /// Makes an entry for a key that leads nowhere.
@@ -187,7 +213,7 @@ impl Table {
             if slot.is(flags::HYBRID) {
                 slot.rewrite_identities(context, |identities| (identities & bits::V2 != 0).then_some(0));
             }
-            slot.flags &= !(flags::REGISTERED | flags::HYBRID | flags::COUNTED);
+            slot.flags &= !(flags::REGISTERED | flags::HYBRID | flags::COUNTED | flags::RERANKED);
         });
         self.forget_if_idle(entry);
     }
@@ -382,6 +408,9 @@ fn hash_key(key: &SwarmKey, seed: u64) -> u64 {
     let first = fold(word(0) ^ seed, word(8) ^ seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
     fold(first ^ word(12), seed ^ 0xd6e8_feb8_6659_fd93)
 }
+
+/// An entry with exactly the first of these is to be told to the registry when its seeders change.
+const RANKS: u8 = flags::REGISTERED | flags::RERANKED;
 
 /// Leaves of a large swarm looked at in one step of a sweep.
 const SWEEP_LEAVES: usize = 64;

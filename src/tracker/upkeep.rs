@@ -78,6 +78,11 @@ impl Tracker {
         [flush, self.upkeep.sweep_due].into_iter().flatten().min()
     }
 
+    /// When the next look for expired clients is due.
+    pub fn sweep_due(&self) -> Option<Millis> {
+        self.upkeep.sweep_due
+    }
+
     /// Forgets expired clients, as many as a turn may take. A pass over the whole table takes 30 s, however large it
     /// is.
     pub fn sweep(&mut self, now: Now) {

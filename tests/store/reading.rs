@@ -63,6 +63,7 @@ fn the_three_orders_rank_every_match() {
     assert_eq!(names(&mut desk, sorted(Sort::Seeders))[0], "linux 100%_done");
     let hashes = weightless::base::InfoHashes::V2(V2Hash::from_hex(long(3).as_bytes()).expect("hex"));
     desk.store.to_writer.send(ToWriter::Completions(vec![(hashes, 7)])).expect("lives");
+    desk.store.to_writer.send(ToWriter::Flush).expect("lives");
     assert!(matches!(desk.next_mail(), FromStore::Flushed { durable: true, .. }));
     assert_eq!(names(&mut desk, sorted(Sort::Completions))[0], "Ärzte\\live");
     assert!(desk.entry_json(&long(3)).contains(r#""completions":7"#));
