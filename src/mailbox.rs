@@ -6,6 +6,7 @@
 use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, HashText, Question};
+pub use crate::tracker::snapshot::SliceSnapshot;
 
 /// Names the HTTP request that waits for an answer: a connection and the request's number on it. An answer whose
 /// ticket is no longer known (the client left) is dropped.
@@ -149,17 +150,6 @@ pub enum AdmissionChange {
         /// Every key that may be registered again.
         keys: Vec<SwarmKey>,
     },
-}
-
-/// One slice of the swarm table as it goes to disk.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SliceSnapshot {
-    /// The first byte of every key in it.
-    pub slice: u8,
-    /// When it was taken.
-    pub taken_at: UnixSeconds,
-    /// The versioned compact form of `tracker::snapshot`.
-    pub bytes: Vec<u8>,
 }
 
 /// Everything the tracker had on disk, read once at start.

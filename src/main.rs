@@ -1,3 +1,235 @@
-//! The daemon: reads its settings, opens the store, hands both to the reactor.
+//! The daemon: reads its settings, opens the store, binds its sockets, and hands all of it to the reactor.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use weightless::base::limits;
+use weightless::config::{Command, Config, DbPath, Probe};
+use weightless::reactor::{self, Ended, Listen, Reactor, Seat, StoreEnds};
+use weightless::server::{Server, Settings};
+use weightless::store::{self, StoreConfig};
+use weightless::tracker::{Access, Policy};
+use weightless::wire::passkey::{self, PasskeyKey};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let argv0 = args.next().unwrap_or_else(|| OsString::from("weightless"));
+    let command = Config::load(&argv0, args, |name| std::env::var_os(name), |path| std::fs::read(path));
+    match command {
+        Ok(Command::Help(text)) => say(&text),
+        Ok(Command::Version) => say(&format!("weightless {VERSION} ({COMMIT})\n")),
+        Ok(Command::CheckConfig(config)) => say(&config.report()),
+        Ok(Command::HealthCheck(config)) => health_check(&config),
+        Ok(Command::UsageStatus(_)) => {
+            eprintln!("weightless: usage accounting is not in use");
+            ExitCode::FAILURE
+        }
+        Ok(Command::Run(config)) => run(&config),
+        Err(error) => {
+            eprintln!("weightless: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(config: &Config) -> ExitCode {
+    start_log(config);
+    config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    match serve(config) {
+        Ok(Ended::Cleanly) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce(signal)) => std::process::exit(128 + signal),
+        Err(why) => {
+            log::error!("{why}");
+            eprintln!("weightless: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that can fail is done before the ready line; after it the daemon serves.
+fn serve(config: &Config) -> Result<Ended, String> {
+    let descriptors = raise_descriptor_limit();
+    let store_config = StoreConfig {
+        path: store_path(&config.db_path),
+        wal_autocheckpoint: config.wal_autocheckpoint,
+        strip_passkey: strip_passkey(config),
+    };
+    let (opened, loaded) = store::open(&store_config).map_err(|error| error.to_string())?;
+    let listen = Listen { addresses: config.bind.clone(), tcp: config.port, udp: config.udp_port };
+    let bound =
+        reactor::bind(&listen).map_err(|(address, error)| format!("cannot listen on {address}: {error}"))?;
+    let (seat, waker) = Reactor::prepare(bound).map_err(|error| format!("cannot poll: {error}"))?;
+    let settings = settings(config, descriptors)?;
+    let server = Server::new(settings, random_u64()?, &loaded, Seat::now());
+    drop(loaded);
+    let store = opened.start(move || drop(waker.wake()));
+    let ready = ready_line(&seat);
+    let ends = StoreEnds {
+        to_writer: store.to_writer.clone(),
+        to_reader: store.to_reader.clone(),
+        from_store: store.from_store.clone(),
+    };
+    let reload = Box::new(|_: &mut Server| log::info!("nothing to reload"));
+    let reactor = seat.with(server, ends, reload).map_err(|error| format!("cannot poll: {error}"))?;
+    println!("{ready}");
+    let _ = std::io::stdout().flush();
+    let ended = reactor.run().map_err(|error| format!("the poll failed: {error}"))?;
+    if ended == Ended::Cleanly {
+        store.join();
+    }
+    Ok(ended)
+}
+
+fn ready_line(seat: &Seat) -> String {
+    let (tcp, udp) = (seat.bound().tcp_port, seat.bound().udp_port);
+    let mut line = format!("Weightless Tracker {VERSION} ({COMMIT}) live on ");
+    match (tcp, udp) {
+        (Some(tcp), Some(udp)) => line.push_str(&format!(":{tcp}, udp :{udp}")),
+        (Some(tcp), None) => line.push_str(&format!(":{tcp}")),
+        (None, Some(udp)) => line.push_str(&format!("udp :{udp}")),
+        (None, None) => line.push_str("nothing"),
+    }
+    line
+}
+
+fn settings(config: &Config, descriptors: u64) -> Result<Settings, String> {
+    let access = match (&config.whitelist, config.open_tracker) {
+        (Some(_), _) => Access::Listed,
+        (None, true) => Access::Open,
+        (None, false) => Access::Registered,
+    };
+    let wanted = if config.max_connections == 0 { 1_000_000 } else { config.max_connections };
+    let possible = descriptors.saturating_sub(limits::RESERVED_DESCRIPTORS).max(1);
+    let secret = match &config.connection_id_secret {
+        Some(secret) => secret.bytes().to_vec(),
+        None => random_bytes()?.to_vec(),
+    };
+    Ok(Settings {
+        policy: Policy {
+            access,
+            peer_ttl_s: config.peer_ttl,
+            idt_peer_ttl_s: config.idt_peer_ttl,
+            flush_interval_s: config.flush_interval,
+            total_peers_max: config.max_total_peers,
+        },
+        peers_max: config.max_peers,
+        udp_peers_max: config.udp_max_peers,
+        interval_s: config.announce_interval,
+        rate: (config.rate_limit, config.rate_burst),
+        udp_rate: (config.udp_rate_limit, config.udp_rate_burst),
+        trusted_proxies: config.trusted_proxies.clone(),
+        trust_ip_param: config.trust_ip_param,
+        registry_key: config.registry_key.as_ref().map(|key| key.bytes().to_vec()),
+        tracker_secret: config.tracker_secret.as_ref().map(|secret| secret.bytes().to_vec()),
+        connection_id_secret: secret,
+        connections_max: u64::from(wanted).min(possible) as u32,
+        version: (VERSION, COMMIT),
+    })
+}
+
+fn store_path(path: &DbPath) -> store::DbPath {
+    match path {
+        DbPath::File(path) => store::DbPath::File(path.clone()),
+        DbPath::Memory => store::DbPath::Memory,
+    }
+}
+
+/// Uploaded torrents must not publish their uploader's passkey: anybody could announce as that user.
+fn strip_passkey(config: &Config) -> store::StripPasskey {
+    let key = config.tracker_secret.as_ref().map(|secret| PasskeyKey::new(secret.bytes()));
+    Arc::new(move |url| passkey::strip_from_url(url, key.as_ref()?))
+}
+
+fn start_log(config: &Config) {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(config.log_filter());
+    builder.init();
+}
+
+/// As many descriptors as the system lets us have; each connection is one.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let limit = if raised.is_ok() { limit.maximum } else { limit.current }.unwrap_or(u64::MAX);
+    if limit < 256 {
+        log::warn!("only {limit} file descriptors are allowed; most connections will be turned away");
+    }
+    limit
+}
+
+fn random_bytes() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random bytes: {error}"))?;
+    Ok(bytes)
+}
+
+fn random_u64() -> Result<u64, String> {
+    let bytes = random_bytes()?;
+    Ok(u64::from_le_bytes(std::array::from_fn(|at| bytes[at])))
+}
+
+fn health_check(config: &Config) -> ExitCode {
+    let healthy = match config.probe() {
+        Some(Probe::Http(address)) => probe_http(address),
+        Some(Probe::Udp(address)) => probe_udp(address),
+        None => Err("port 0 cannot be asked".to_owned()),
+    };
+    match healthy {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("weightless: not healthy: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn probe_http(address: std::net::SocketAddr) -> Result<(), String> {
+    use std::io::Read;
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
+        stream.set_read_timeout(Some(PROBE))?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 64];
+        let bytes = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..bytes]).into_owned())
+    };
+    let answer = ask().map_err(|error| format!("{address}: {error}"))?;
+    let line = answer.lines().next().unwrap_or_default();
+    if line.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(format!("{address}: {line}")) }
+}
+
+fn probe_udp(address: std::net::SocketAddr) -> Result<(), String> {
+    use weightless::wire::udp_tracker;
+    let ask = || -> std::io::Result<bool> {
+        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = std::net::UdpSocket::bind(any)?;
+        socket.set_read_timeout(Some(PROBE))?;
+        let mut request = Vec::new();
+        udp_tracker::write_connect_request(&mut request, 1);
+        socket.send_to(&request, address)?;
+        let mut answer = [0; 64];
+        Ok(socket.recv(&mut answer)? == 16)
+    };
+    match ask() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("{address}: not a tracker's answer")),
+        Err(error) => Err(format!("{address}: {error}")),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+const PROBE: Duration = Duration::from_millis(2_500);
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit it was built from, set by the Makefile.
+const COMMIT: &str = match option_env!("WEIGHTLESS_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};

@@ -1,1 +1,300 @@
-//! In progress.
+//! The shell around the machine: one thread, one poll, every socket, the only reading of the clock.
+//!
+//! One turn, in this order:
+//!
+//! 1. wait for an event, at most until the machine's next deadline
+//! 2. read the clock, once
+//! 3. sockets: so much from each, no more; what is unfinished goes on a list, because an edge does not come again
+//! 4. mail from the store
+//! 5. the machine's own errands
+//! 6. connections whose time is over
+//! 7. connections that can go on because of mail
+//! 8. mail to the store
+
+mod clock;
+mod connections;
+mod sockets;
+
+pub use sockets::{Bound, Listen, bind};
+
+use crate::mailbox::{FromStore, ToReader, ToWriter};
+use crate::server::{Mail, Server};
+use clock::Clock;
+use connections::Connections;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The ends of the store's channels that the reactor holds.
+pub struct StoreEnds {
+    /// To the thread that writes.
+    pub to_writer: Sender<ToWriter>,
+    /// To the thread that reads.
+    pub to_reader: Sender<ToReader>,
+    /// From both.
+    pub from_store: Receiver<FromStore>,
+}
+
+/// Why the reactor ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Asked to, and everything was handed to the store.
+    Cleanly,
+    /// Asked twice: at once, by this signal.
+    AtOnce(i32),
+}
+
+/// The loop and everything it polls.
+pub struct Reactor {
+    poll: Poll,
+    server: Server,
+    udp: Vec<UdpSocket>,
+    /// Sockets that may have more datagrams than one turn takes.
+    udp_again: Vec<usize>,
+    connections: Connections,
+    store: StoreEnds,
+    signals: Signals,
+    clock: Clock,
+    datagram: Vec<u8>,
+    reply: Vec<u8>,
+    /// What to do on SIGHUP.
+    reload: Box<dyn FnMut(&mut Server)>,
+}
+
+impl Reactor {
+    /// Polls `bound` and the store. Returns the reactor and what wakes it from another thread.
+    pub fn prepare(bound: Bound) -> io::Result<(Seat, Arc<Waker>)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        Ok((Seat { poll, signals, bound }, waker))
+    }
+
+    /// Serves until a signal ends it.
+    pub fn run(mut self) -> io::Result<Ended> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let unfinished = !self.udp_again.is_empty() || self.connections.unfinished();
+            let timeout = match unfinished {
+                true => Some(Duration::ZERO),
+                false => self.clock.until([self.server.next_deadline(), self.connections.next_deadline()]),
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            if self.turn(&events) {
+                return self.stop(&mut events);
+            }
+        }
+    }
+
+    /// One turn. True: a signal asks for the end.
+    fn turn(&mut self, events: &Events) -> bool {
+        let now = self.clock.read();
+        let mut asked_to_end = false;
+        self.connections.begin_turn();
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                SIGNALS => asked_to_end |= self.signalled(),
+                Token(at) if at < UDP_TOKENS => push_once(&mut self.udp_again, at),
+                token => self.connections.event(token, event),
+            }
+        }
+        for at in std::mem::take(&mut self.udp_again) {
+            self.datagrams(now, at);
+        }
+        self.connections.turn(now, &mut self.server, self.poll.registry());
+        while let Ok(mail) = self.store.from_store.try_recv() {
+            self.server.delivered(now, mail);
+        }
+        self.server.woke(now);
+        self.connections.close_overdue(now, &mut self.server);
+        self.connections.go_on(now, &mut self.server, self.poll.registry());
+        self.post(now);
+        asked_to_end
+    }
+
+    /// Answers the datagrams that are there, so many that the other sockets get their turn.
+    fn datagrams(&mut self, now: crate::base::Now, at: usize) {
+        let Some(socket) = self.udp.get(at) else { return };
+        for _ in 0..DATAGRAMS_A_TURN {
+            let (bytes, from) = match socket.recv_from(&mut self.datagram) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP error of an earlier answer, reported here: it is not about this datagram.
+                Err(_) => continue,
+            };
+            if self.server.datagram(now, from, &self.datagram[..bytes], &mut self.reply)
+                && socket.send_to(&self.reply, from).is_err()
+            {
+                self.server.send_failed();
+            }
+        }
+        push_once(&mut self.udp_again, at);
+    }
+
+    fn post(&mut self, now: crate::base::Now) {
+        while let Some(mail) = self.server.next_mail() {
+            let refused = match mail {
+                Mail::Write(write) => {
+                    self.store.to_writer.try_send(write).err().map(|e| Mail::Write(unsent(e)))
+                }
+                Mail::Read(read) => self.store.to_reader.try_send(read).err().map(|e| Mail::Read(unsent(e))),
+            };
+            if let Some(mail) = refused {
+                self.server.refused(now, mail);
+            }
+        }
+        // A refusal has made connections ready that would otherwise wait for the next event.
+        self.connections.go_on(now, &mut self.server, self.poll.registry());
+    }
+
+    fn signalled(&mut self) -> bool {
+        let mut end = false;
+        for signal in self.signals.pending() {
+            match signal {
+                SIGHUP => (self.reload)(&mut self.server),
+                _ => end = true,
+            }
+        }
+        end
+    }
+
+    /// The way out: no new work, what has been begun is finished within bounds, everything goes to the store.
+    fn stop(mut self, events: &mut Events) -> io::Result<Ended> {
+        let begun = self.clock.read().mono;
+        log::info!("stopping");
+        self.connections.stop_accepting(self.poll.registry());
+        let mut stopping = false;
+        loop {
+            let now = self.clock.read();
+            let waited = now.mono - begun;
+            if waited >= LAST_DATAGRAMS_MS && !stopping {
+                stopping = true;
+                self.server.stopping();
+                self.connections.close_idle(&mut self.server);
+            }
+            if stopping && (self.server.connections() == 0 || waited >= LAST_REQUESTS_MS) {
+                break;
+            }
+            match self.poll.poll(events, Some(Duration::from_millis(20))) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            if self.turn(events) {
+                return Ok(Ended::AtOnce(SIGTERM));
+            }
+            if stopping {
+                self.connections.close_idle(&mut self.server);
+            }
+        }
+        let now = self.clock.read();
+        self.server.stop(now);
+        while let Some(mail) = self.server.next_mail() {
+            // The store may be slow, and it is still sending: what it sends is taken so that neither waits for ever.
+            match mail {
+                Mail::Write(mut write) => {
+                    while let Err(error) = self.store.to_writer.send_timeout(write, Duration::from_millis(50))
+                    {
+                        while self.store.from_store.try_recv().is_ok() {}
+                        if error.is_disconnected() {
+                            return Ok(Ended::Cleanly);
+                        }
+                        write = error.into_inner();
+                    }
+                }
+                Mail::Read(read) => {
+                    let _ = self.store.to_reader.send_timeout(read, Duration::from_secs(1));
+                }
+            }
+        }
+        // Drained until both threads have ended and dropped their ends.
+        while self.store.from_store.recv_timeout(Duration::from_secs(12)).is_ok() {}
+        Ok(Ended::Cleanly)
+    }
+}
+
+/// A reactor whose machine and store are still to come: what must exist before they do.
+pub struct Seat {
+    poll: Poll,
+    signals: Signals,
+    bound: Bound,
+}
+
+impl Seat {
+    /// Puts the machine and the store in and registers every socket.
+    pub fn with(
+        self,
+        server: Server,
+        store: StoreEnds,
+        reload: Box<dyn FnMut(&mut Server)>,
+    ) -> io::Result<Reactor> {
+        let Self { poll, signals, bound } = self;
+        let mut udp = bound.udp;
+        for (at, socket) in udp.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(at), Interest::READABLE)?;
+        }
+        let udp_again = (0..udp.len()).collect();
+        let connections = Connections::new(bound.tcp, poll.registry())?;
+        let (datagram, reply) = (vec![0; crate::base::limits::UDP_DATAGRAM_BYTES], Vec::with_capacity(2048));
+        let clock = Clock::new();
+        Ok(Reactor {
+            poll,
+            server,
+            udp,
+            udp_again,
+            connections,
+            store,
+            signals,
+            clock,
+            datagram,
+            reply,
+            reload,
+        })
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// The clock's first reading, for whoever must be built before the loop runs.
+    pub fn now() -> crate::base::Now {
+        Clock::new().read()
+    }
+}
+
+fn unsent<T>(error: TrySendError<T>) -> T {
+    match error {
+        TrySendError::Full(mail) | TrySendError::Disconnected(mail) => mail,
+    }
+}
+
+fn push_once(list: &mut Vec<usize>, at: usize) {
+    if !list.contains(&at) {
+        list.push(at);
+    }
+}
+
+/// Events taken from one poll.
+const EVENTS: usize = 1024;
+/// Datagrams of one socket answered in one turn.
+const DATAGRAMS_A_TURN: usize = 256;
+/// Tokens below this one are UDP sockets.
+const UDP_TOKENS: usize = 64;
+const WAKER: Token = Token(UDP_TOKENS);
+const SIGNALS: Token = Token(UDP_TOKENS + 1);
+/// Tokens from here on are TCP: listeners, then connections.
+const TCP_TOKENS: usize = UDP_TOKENS + 2;
+/// How long datagrams are still answered after a signal.
+const LAST_DATAGRAMS_MS: u64 = 100;
+/// How long requests that have been begun may still take.
+const LAST_REQUESTS_MS: u64 = 8_000;

@@ -16,6 +16,17 @@ use super::slot::{Slot, flags};
 use super::tick::{Lifetimes, Tick};
 use crate::base::{SwarmKey, UnixSeconds};
 
+/// One slice of the swarm table as it goes to disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SliceSnapshot {
+    /// The first byte of every key in it.
+    pub slice: u8,
+    /// When it was taken.
+    pub taken_at: UnixSeconds,
+    /// What `encode` wrote.
+    pub bytes: Vec<u8>,
+}
+
 /// Writes one slice. Entries without peers are left out, unless their count of completed downloads has no other home.
 pub fn encode(number: u8, slice: &Slice, now: Tick, lifetimes: &Lifetimes) -> Vec<u8> {
     let kept = |slot: &&Slot| !slot.is_empty() || (slot.completed > 0 && !slot.is(flags::REGISTERED));

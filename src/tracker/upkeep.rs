@@ -2,12 +2,11 @@
 //! whoever stores them. With nothing to do there is no deadline, so an idle tracker sleeps.
 
 use super::slot::flags;
-use super::snapshot::{self, Reading, StoredEntry};
+use super::snapshot::{self, Reading, SliceSnapshot, StoredEntry};
 use super::table::{Cursor, Found};
 use super::{Access, Tracker, slot};
 use crate::base::limits::TABLE_SLICES;
 use crate::base::{InfoHashes, Millis, Now, SwarmKey};
-use crate::mailbox::SliceSnapshot;
 use crate::tracker::block::{Peer, bits};
 use crate::wire::announce::AnnouncedHash;
 

@@ -3,6 +3,7 @@
 
 use super::support::*;
 use rusqlite::Connection;
+use std::io::{BufRead, BufReader};
 use weightless::mailbox::{FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
 use weightless::registry::{Answer, Question};
 
@@ -77,4 +78,48 @@ fn closing_with_mail_that_nobody_reads_commits_it_all() {
     let again = Desk::file(&path);
     assert_eq!(again.loaded.registered.len(), stored);
     assert!(stored >= 1024);
+}
+
+/// Proves that an answer means "on disk": a child process registers and prints each hash it got a 201 for, and is
+/// killed in the middle of it. Everything it printed must be there, and the file whole.
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let (_directory, path) = place();
+    let mut acknowledged = Vec::new();
+    for round in 0..5u32 {
+        let mut child = std::process::Command::new(std::env::current_exe().expect("this test's program"))
+            .args(["--ignored", "--exact", "--nocapture", "failures::child_that_registers_until_killed"])
+            .env("STORE_TEST_PATH", &path)
+            .env("STORE_TEST_ROUND", round.to_string())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let hashes = lines.map_while(Result::ok).filter(|line| line.len() == 40);
+        acknowledged.extend(hashes.take(30 + 7 * round as usize));
+        child.kill().expect("a kill");
+        child.wait().expect("an end");
+        let mut desk = Desk::file(&path);
+        for hash in &acknowledged {
+            assert!(matches!(desk.entry(hash), Answer::Entry(_)), "round {round}, {hash}");
+        }
+        desk.close();
+        let db = Connection::open(&path).expect("opens");
+        let verdict: String =
+            db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
+        assert_eq!(verdict, "ok", "round {round}");
+    }
+}
+
+#[test]
+#[ignore = "the child process of what_was_acknowledged_survives_a_kill"]
+fn child_that_registers_until_killed() {
+    let Ok(path) = std::env::var("STORE_TEST_PATH") else { return };
+    let round: u32 = std::env::var("STORE_TEST_ROUND").expect("a round").parse().expect("a number");
+    let mut desk = Desk::file(path.as_ref());
+    for n in 0..100_000 {
+        let hash = short(round * 100_000 + n);
+        assert_eq!(desk.register(&plain(&hash, "n")), created());
+        println!("{hash}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The store as the server sees it: mail in, mail out, real SQLite files.
 
 mod failures;
+mod latency;
 mod model;
 mod opening;
 mod reading;

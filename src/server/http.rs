@@ -1,0 +1,426 @@
+//! The life of an HTTP connection (RFC 9112): bytes become requests, requests become answers, in order.
+//!
+//! Bytes are used where they lie: only what is left of a head, or what is pipelined behind a request that waits, is
+//! ever copied.
+
+use super::reply::{Framing, Reply};
+use super::session::{self, BodyLeft, Parked, Phase, Upload};
+use super::{Conn, Health, Next, Server};
+use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
+use crate::base::{Millis, Now};
+use crate::mailbox::Ticket;
+use crate::tracker::counters::{Family, Proto};
+use crate::wire::http1::{self, BadHead, Body, Chunked, Expect, Head, Method, Parsed};
+use std::net::{IpAddr, SocketAddr};
+
+/// A request as its route sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a, 'h> {
+    /// When.
+    pub now: Now,
+    /// On which connection.
+    pub conn: Conn,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// The client behind it; `None` when a trusted proxy names something that is not an address.
+    pub client: Option<IpAddr>,
+    /// What.
+    pub head: &'a Head<'h>,
+    /// How to frame the answer.
+    pub framing: Framing,
+}
+
+/// What one request came to.
+pub(super) enum Handled {
+    /// Its answer has been written.
+    Answered,
+    /// The same, but what it still sends is not worth reading: the connection ends.
+    Refused,
+    /// Its body is to be kept; at most so many bytes of it.
+    NeedsBody(u64),
+    /// The store was asked; the answer comes under this ticket.
+    Parked(Ticket),
+}
+
+/// What one step over the input came to.
+enum Step {
+    /// So many bytes were used; go on.
+    Used(usize),
+    /// Nothing can be done without more bytes.
+    Short,
+    /// An answer is waited for; so many bytes were used.
+    Wait(usize),
+    /// The last answer of this connection has been written.
+    Close { linger: bool },
+}
+
+impl Server {
+    /// A connection was accepted.
+    pub fn opened(&mut self, now: Now, peer: SocketAddr) -> Conn {
+        self.counters.accepted[Family::of(peer.ip().to_canonical()) as usize] += 1;
+        self.sessions.open(peer, now.mono + session::HEAD_MS)
+    }
+
+    /// A connection is gone, whoever closed it.
+    pub fn closed(&mut self, conn: Conn) {
+        self.sessions.close(conn);
+    }
+
+    /// A connection stays open beyond this turn.
+    pub fn stay(&mut self, conn: Conn) {
+        self.sessions.stay(conn);
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> u32 {
+        self.sessions.len()
+    }
+
+    /// Bytes came in. Answers are appended to `out`.
+    pub fn received(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Next {
+        self.counters.received_bytes[Proto::Http as usize] += bytes.len() as u64;
+        let before = out.len();
+        let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
+        let next = if session.input.is_empty() {
+            self.work_through(now, conn, bytes, out)
+        } else {
+            let mut held = std::mem::take(&mut session.input);
+            held.extend_from_slice(bytes);
+            self.work_through(now, conn, &held, out)
+        };
+        self.counters.sent_bytes[Proto::Http as usize] += (out.len() - before) as u64;
+        next
+    }
+
+    /// Goes on with a connection named by `ready`, or one whose output has been written: appends the answer that came
+    /// and those of requests behind it.
+    pub fn resume(&mut self, now: Now, conn: Conn, out: &mut Vec<u8>) -> Next {
+        let before = out.len();
+        let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
+        out.append(&mut session.output);
+        session.written = 0;
+        let held = std::mem::take(&mut session.input);
+        let next = match session.phase {
+            Phase::Closing => Next::Close { linger: false },
+            _ => self.work_through(now, conn, &held, out),
+        };
+        self.counters.sent_bytes[Proto::Http as usize] += (out.len() - before) as u64;
+        next
+    }
+
+    /// The client will send nothing more. True: answers may still be owed, so keep the connection until they are
+    /// written.
+    pub fn half_closed(&mut self, conn: Conn) -> bool {
+        self.sessions.get(conn).is_some_and(|session| matches!(session.phase, Phase::Parked(_)))
+    }
+
+    /// Keeps what the socket did not take.
+    pub fn unsent(&mut self, now: Now, conn: Conn, rest: &[u8]) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        session.output.extend_from_slice(rest);
+        session.deadline = now.mono + session::WRITE_MS;
+    }
+
+    /// What is still to be written.
+    pub fn output(&mut self, conn: Conn) -> &[u8] {
+        self.sessions.get(conn).map_or(&[], |session| &session.output[session.written..])
+    }
+
+    /// The socket took so many bytes of `output`. True when that was all.
+    pub fn sent(&mut self, now: Now, conn: Conn, bytes: usize) -> bool {
+        let Some(session) = self.sessions.get(conn) else { return true };
+        session.written += bytes;
+        if bytes > 0 {
+            session.deadline = now.mono + session::WRITE_MS;
+        }
+        let done = session.written >= session.output.len();
+        if done {
+            session.output = Vec::new();
+            session.written = 0;
+        }
+        done
+    }
+
+    /// Connections that can go on since the last call.
+    pub fn ready(&mut self) -> Option<Conn> {
+        self.sessions.ready.pop()
+    }
+
+    /// A connection that has taken too long; what is to be told to it is appended to `out`. The shell writes that as
+    /// far as the socket takes it and closes.
+    pub fn overdue(&mut self, now: Now, out: &mut Vec<u8>) -> Option<Conn> {
+        let conn = self.sessions.overdue(now.mono)?;
+        let session = self.sessions.get(conn)?;
+        let writing = !session.output.is_empty();
+        let (phase, told) = match &session.phase {
+            _ if writing => (3, None),
+            Phase::Idle | Phase::Closing => (1, None),
+            Phase::Head => (0, Some(Framing::CLOSE)),
+            Phase::Body(upload) => (2, Some(upload.framing.closing())),
+            Phase::Skip(_) => (2, None),
+            Phase::Parked(_) => (1, None),
+        };
+        self.counters.timeouts[phase] += 1;
+        if let Some(framing) = told {
+            self.write_reply(now, framing, &Reply::text(408, "408 request timeout"), out);
+        }
+        Some(conn)
+    }
+
+    /// A connection to close so that a new one can come in.
+    pub fn idle_connection(&mut self) -> Option<Conn> {
+        self.sessions.idle()
+    }
+
+    /// A connection was turned away for want of room.
+    pub fn shed(&mut self, now: Now, for_want_of_descriptors: Shed, out: &mut Vec<u8>) {
+        self.counters.shed[for_want_of_descriptors as usize] += 1;
+        let reply = Reply::text(503, "503 service unavailable").with(RETRY);
+        self.write_reply(now, Framing::CLOSE, &reply, out);
+    }
+
+    fn work_through(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Next {
+        let mut rest = bytes;
+        let next = loop {
+            match self.step(now, conn, rest, out) {
+                Step::Used(used) => rest = &rest[used..],
+                Step::Short => break Next::Read,
+                Step::Wait(used) => {
+                    rest = &rest[used..];
+                    break Next::Wait;
+                }
+                Step::Close { linger } => {
+                    rest = &[];
+                    break Next::Close { linger };
+                }
+            }
+        };
+        self.settle(now, conn, rest, next);
+        next
+    }
+
+    /// Keeps what is left and sets the deadline of what the connection does now.
+    fn settle(&mut self, now: Now, conn: Conn, rest: &[u8], next: Next) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        session.input = rest.to_vec();
+        if let Next::Close { .. } = next {
+            session.phase = Phase::Closing;
+        }
+        let began_head = matches!(session.phase, Phase::Idle) && !rest.is_empty();
+        if began_head {
+            session.phase = Phase::Head;
+        }
+        session.deadline = match &session.phase {
+            Phase::Head if began_head => now.mono + session::HEAD_MS,
+            Phase::Head => session.deadline,
+            Phase::Idle => now.mono + session::IDLE_MS,
+            Phase::Body(upload) => (now.mono + session::BODY_MS).min(upload.complete_by),
+            Phase::Skip(_) => now.mono + session::BODY_MS,
+            Phase::Parked(_) => now.mono + session::PARKED_MS,
+            Phase::Closing => now.mono + session::LINGER_MS,
+        };
+    }
+
+    fn step(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
+        match &mut session.phase {
+            Phase::Idle | Phase::Head => self.step_head(now, conn, bytes, out),
+            Phase::Body(_) => self.step_body(now, conn, bytes, out),
+            Phase::Skip(left) => match swallow(left, bytes, None) {
+                Ok((used, true)) => {
+                    session.phase = Phase::Idle;
+                    Step::Used(used)
+                }
+                Ok((0, false)) => Step::Short,
+                Ok((used, false)) => Step::Used(used),
+                Err(_) => Step::Close { linger: true },
+            },
+            Phase::Parked(_) => Step::Wait(0),
+            Phase::Closing => Step::Close { linger: false },
+        }
+    }
+
+    fn step_head(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
+        if bytes.is_empty() {
+            return Step::Short;
+        }
+        let head = match http1::parse_head(bytes) {
+            Ok(Parsed::Complete(head)) => head,
+            Ok(Parsed::Partial) => return Step::Short,
+            Err(bad) => return self.bad_head(now, bad, out),
+        };
+        let mut framing = Framing::of(&head);
+        if self.health == Health::Stopping {
+            framing = framing.closing();
+        }
+        if let Some((status, text)) = refuse_body(&head) {
+            self.write_reply(now, framing.closing(), &Reply::text(status, text), out);
+            return Step::Close { linger: true };
+        }
+        let Some(peer) = self.sessions.get(conn).map(|session| session.peer) else { return Step::Short };
+        let client = self.client_ip(peer, &head);
+        let handled = self.request(&Asked { now, conn, peer, client, head: &head, framing }, out);
+        self.after_request(now, conn, &head, framing, handled, out)
+    }
+
+    fn after_request(
+        &mut self,
+        now: Now,
+        conn: Conn,
+        head: &Head<'_>,
+        framing: Framing,
+        handled: Handled,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let used = head.bytes;
+        let phase = match handled {
+            Handled::Refused => return Step::Close { linger: true },
+            Handled::Answered if framing.closes() => return Step::Close { linger: head.body != Body::None },
+            Handled::Answered => match skip(&head.body) {
+                None => Phase::Idle,
+                Some(left) => Phase::Skip(left),
+            },
+            Handled::Parked(ticket) => Phase::Parked(Parked { serial: ticket.serial, framing }),
+            Handled::NeedsBody(bytes_max) => match self.begin_upload(now, head, framing, bytes_max, out) {
+                Some(upload) => Phase::Body(upload),
+                None => return Step::Close { linger: true },
+            },
+        };
+        let waits = matches!(phase, Phase::Parked(_));
+        if let Some(session) = self.sessions.get(conn) {
+            session.phase = phase;
+        }
+        if waits { Step::Wait(used) } else { Step::Used(used) }
+    }
+
+    /// Makes ready for a body that is kept, or says why not.
+    fn begin_upload(
+        &mut self,
+        now: Now,
+        head: &Head<'_>,
+        framing: Framing,
+        bytes_max: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Upload> {
+        let left = match head.body {
+            Body::None => BodyLeft::Length(0),
+            Body::Length(bytes) if bytes > bytes_max => {
+                self.write_api_error(now, framing.closing(), super::api::TOO_LARGE, out);
+                return None;
+            }
+            Body::Length(bytes) => BodyLeft::Length(bytes),
+            Body::Chunked => BodyLeft::Chunked(Chunked::default(), bytes_max),
+        };
+        // A chunked body may turn out large; it is counted as one from the beginning.
+        let large = !matches!(left, BodyLeft::Length(bytes) if bytes <= LARGE_UPLOAD_BYTES);
+        if large && self.sessions.large_uploads >= LARGE_UPLOADS_MAX {
+            self.write_api_error(now, framing.closing(), super::api::BUSY, out);
+            return None;
+        }
+        self.sessions.large_uploads += u32::from(large);
+        if head.expect == Expect::Continue {
+            out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let complete_by: Millis = now.mono + session::BODY_TOTAL_MS;
+        Some(Upload { left, bytes: Vec::new(), framing, complete_by, large })
+    }
+
+    fn step_body(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
+        let Phase::Body(upload) = &mut session.phase else { return Step::Short };
+        let framing = upload.framing;
+        match swallow(&mut upload.left, bytes, Some(&mut upload.bytes)) {
+            Ok((used, true)) => {
+                let body = std::mem::take(&mut upload.bytes);
+                if upload.large {
+                    self.sessions.large_uploads -= 1;
+                }
+                let ticket = self.sessions.ticket(conn);
+                self.register(now, ticket, body);
+                if let Some(session) = self.sessions.get(conn) {
+                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing });
+                }
+                Step::Wait(used)
+            }
+            Ok((0, false)) => Step::Short,
+            Ok((used, false)) => Step::Used(used),
+            Err(TooLarge::Yes) => {
+                self.write_api_error(now, framing.closing(), super::api::TOO_LARGE, out);
+                Step::Close { linger: true }
+            }
+            Err(TooLarge::BadChunk) => {
+                self.write_reply(now, framing.closing(), &Reply::text(400, "400 bad request"), out);
+                Step::Close { linger: true }
+            }
+        }
+    }
+
+    fn bad_head(&mut self, now: Now, bad: BadHead, out: &mut Vec<u8>) -> Step {
+        let status = bad.status();
+        let text = format!("{status} {}", http1::reason(status).to_lowercase());
+        self.write_reply(now, Framing::CLOSE, &Reply::text(status, &text), out);
+        Step::Close { linger: true }
+    }
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shed {
+    /// As many connections as are allowed are open.
+    Limit,
+    /// The process has no descriptor left.
+    Descriptors,
+}
+
+/// Why a body is not taken.
+enum TooLarge {
+    Yes,
+    BadChunk,
+}
+
+/// Whether the announced body alone is reason to refuse.
+fn refuse_body(head: &Head<'_>) -> Option<(u16, &'static str)> {
+    match (head.method, &head.body) {
+        _ if head.expect == Expect::Other => Some((417, "417 expectation failed")),
+        (Method::Post, Body::None) => Some((411, "411 length required")),
+        (Method::Post, _) => None,
+        (_, Body::Length(bytes)) if *bytes > HTTP_IDLE_BODY_BYTES_MAX => Some((413, "413 content too large")),
+        _ => None,
+    }
+}
+
+/// A body that nobody wants: to be read and dropped.
+fn skip(body: &Body) -> Option<BodyLeft> {
+    match body {
+        Body::None | Body::Length(0) => None,
+        Body::Length(bytes) => Some(BodyLeft::Length(*bytes)),
+        Body::Chunked => Some(BodyLeft::Chunked(Chunked::default(), HTTP_IDLE_BODY_BYTES_MAX)),
+    }
+}
+
+/// Takes as much of a body as there is: how many bytes were used, and whether that was its end.
+fn swallow(left: &mut BodyLeft, bytes: &[u8], keep: Option<&mut Vec<u8>>) -> Result<(usize, bool), TooLarge> {
+    match left {
+        BodyLeft::Length(missing) => {
+            let used = bytes.len().min(usize::try_from(*missing).unwrap_or(usize::MAX));
+            if let Some(keep) = keep {
+                keep.extend_from_slice(&bytes[..used]);
+            }
+            *missing -= used as u64;
+            Ok((used, *missing == 0))
+        }
+        BodyLeft::Chunked(chunked, bytes_max) => {
+            let mut dropped = Vec::new();
+            let keep = keep.unwrap_or(&mut dropped);
+            match chunked.decode(bytes, keep, *bytes_max) {
+                Ok((used, http1::Progress::Done)) => Ok((used, true)),
+                Ok((used, http1::Progress::More)) => Ok((used, false)),
+                Err(http1::BadChunk::TooLarge) => Err(TooLarge::Yes),
+                Err(_) => Err(TooLarge::BadChunk),
+            }
+        }
+    }
+}
+
+/// The field that goes with 429 and 503.
+pub(super) const RETRY: &[(&str, &str)] = &[("Retry-After", "1")];

@@ -1,0 +1,61 @@
+//! The routes without policy: the version line, health, metrics, and what browsers and crawlers ask for.
+
+use super::http::Asked;
+use super::reply::Reply;
+use super::{Health, Server};
+use crate::tracker::counters::Outcome;
+
+/// One of those routes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Page {
+    /// `/`
+    Root,
+    /// `/health`
+    Health,
+    /// `/metrics`
+    Metrics,
+    /// `/favicon.ico`
+    Favicon,
+    /// `/robots.txt`
+    Robots,
+}
+
+impl Page {
+    /// The page at a path.
+    pub fn of(path: &[u8]) -> Option<Self> {
+        Some(match path {
+            b"/" => Self::Root,
+            b"/health" => Self::Health,
+            b"/metrics" => Self::Metrics,
+            b"/favicon.ico" => Self::Favicon,
+            b"/robots.txt" => Self::Robots,
+            _ => return None,
+        })
+    }
+}
+
+impl Server {
+    /// Serves a page.
+    pub(super) fn page(&mut self, asked: &Asked<'_, '_>, page: Page, out: &mut Vec<u8>) -> Outcome {
+        let metrics;
+        let reply = match page {
+            Page::Root => Reply { content_type: PLAIN, ..Reply::text(200, "Weightless Tracker v1.0") },
+            Page::Health => match self.health {
+                Health::Good => Reply::text(200, "OK"),
+                Health::WriteFailed => Reply::text(503, "Database unreachable"),
+                Health::Stopping => Reply::text(503, "Shutting down"),
+            },
+            Page::Metrics => {
+                metrics = self.metrics();
+                Reply { content_type: METRICS, ..Reply::text(200, &metrics) }
+            }
+            Page::Favicon => Reply::text(204, ""),
+            Page::Robots => Reply::text(200, "User-agent: *\nDisallow: /\n"),
+        };
+        self.write_reply(asked.now, asked.framing, &reply, out);
+        if reply.status == 503 { Outcome::Error } else { Outcome::Ok }
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

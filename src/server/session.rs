@@ -1,0 +1,256 @@
+//! HTTP connections: what each one is doing, and until when it may.
+//!
+//! A connection that is answered and closed within one turn never gets a timer. One that stays has exactly one entry
+//! in the queue of timers, put right lazily when it comes up: a busy connection costs nothing.
+
+use super::reply::Framing;
+use crate::base::Millis;
+use crate::mailbox::Ticket;
+use crate::wire::http1::Chunked;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+
+/// Names an open connection. Never used again while the shell still has the old one open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Conn(pub u32);
+
+/// What the shell does next with a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Read when there is something to read.
+    Read,
+    /// Do not read: an answer is being waited for.
+    Wait,
+    /// Write what there is, then close. After a bad request, read and drop a little first, so that the client gets to
+    /// read the answer.
+    Close {
+        /// Whether bytes of the client may still be on their way.
+        linger: bool,
+    },
+}
+
+/// What a connection is in the middle of.
+#[derive(Debug)]
+pub enum Phase {
+    /// Between requests.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// A body that is kept.
+    Body(Upload),
+    /// A body that is dropped.
+    Skip(BodyLeft),
+    /// A request waits for the store.
+    Parked(Parked),
+    /// Nothing more is read.
+    Closing,
+}
+
+/// How much of a body is still to come.
+#[derive(Debug)]
+pub enum BodyLeft {
+    /// So many bytes.
+    Length(u64),
+    /// Until the last chunk, and at most so many bytes.
+    Chunked(Chunked, u64),
+}
+
+/// A body on its way in.
+#[derive(Debug)]
+pub struct Upload {
+    /// What is still to come.
+    pub left: BodyLeft,
+    /// What has come.
+    pub bytes: Vec<u8>,
+    /// How to frame the answer.
+    pub framing: Framing,
+    /// When it must be complete.
+    pub complete_by: Millis,
+    /// Whether it counts among the large ones.
+    pub large: bool,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct Parked {
+    /// Its number.
+    pub serial: u64,
+    /// How to frame the answer.
+    pub framing: Framing,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Who is at the other end of the socket.
+    pub peer: SocketAddr,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Bytes that have come and not been used: part of a head, or pipelined requests behind a parked one.
+    pub input: Vec<u8>,
+    /// Bytes the socket has not taken yet.
+    pub output: Vec<u8>,
+    /// How many of them have been written.
+    pub written: usize,
+    /// When it will be closed if nothing happens.
+    pub deadline: Millis,
+    /// Whether it has an entry in the queue of timers.
+    timed: bool,
+    /// Tells this connection from earlier ones of the same number.
+    generation: u32,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    slots: Vec<Option<Session>>,
+    free: Vec<u32>,
+    /// Generations ever given out.
+    generations: u32,
+    /// Requests ever parked.
+    serials: u64,
+    timers: BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    /// Connections with something to write since the shell last asked.
+    pub ready: Vec<Conn>,
+    /// Large uploads under way.
+    pub large_uploads: u32,
+    open: u32,
+}
+
+impl Sessions {
+    /// Adds a connection.
+    pub fn open(&mut self, peer: SocketAddr, deadline: Millis) -> Conn {
+        self.generations = self.generations.wrapping_add(1);
+        let session = Session {
+            peer,
+            phase: Phase::Head,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            deadline,
+            timed: false,
+            generation: self.generations,
+        };
+        self.open += 1;
+        match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = Some(session);
+                Conn(at)
+            }
+            None => {
+                self.slots.push(Some(session));
+                Conn(self.slots.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// Forgets a connection.
+    pub fn close(&mut self, conn: Conn) {
+        let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::take) else { return };
+        if let Phase::Body(Upload { large: true, .. }) = session.phase {
+            self.large_uploads -= 1;
+        }
+        self.open -= 1;
+        self.free.push(conn.0);
+        if self.open == 0 {
+            // All timers are of connections that are gone.
+            self.timers.clear();
+        }
+    }
+
+    /// One connection.
+    pub fn get(&mut self, conn: Conn) -> Option<&mut Session> {
+        self.slots.get_mut(conn.0 as usize)?.as_mut()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.open
+    }
+
+    /// Every connection.
+    pub fn all(&self) -> impl Iterator<Item = (Conn, &Session)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(at, slot)| slot.as_ref().map(|session| (Conn(at as u32), session)))
+    }
+
+    /// A ticket for a request of this connection that is to wait.
+    pub fn ticket(&mut self, conn: Conn) -> Ticket {
+        self.serials += 1;
+        Ticket { connection: conn.0, serial: self.serials }
+    }
+
+    /// The connection stays open beyond this turn: from now on its deadline is watched.
+    pub fn stay(&mut self, conn: Conn) {
+        let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::as_mut) else { return };
+        if !session.timed {
+            session.timed = true;
+            self.timers.push(Reverse((session.deadline, conn.0, session.generation)));
+        }
+    }
+
+    /// When the first timer comes up. A deadline that has moved is found out then.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.timers.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// The next connection whose deadline has passed.
+    pub fn overdue(&mut self, now: Millis) -> Option<Conn> {
+        while let Some(Reverse((at, number, generation))) = self.timers.peek().copied() {
+            if at > now {
+                return None;
+            }
+            self.timers.pop();
+            let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
+            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
+            if session.deadline > now {
+                self.timers.push(Reverse((session.deadline, number, generation)));
+                continue;
+            }
+            session.timed = false;
+            return Some(Conn(number));
+        }
+        None
+    }
+
+    /// An idle connection to make room for a new one: one of those that have been idle longest. Looks at a few only,
+    /// so that a full house does not make every newcomer expensive.
+    pub fn idle(&mut self) -> Option<Conn> {
+        let mut seen = Vec::new();
+        let mut found = None;
+        while let Some(Reverse((at, number, generation))) = self.timers.pop() {
+            let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
+            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
+            seen.push(Reverse((session.deadline.max(at), number, generation)));
+            if matches!(session.phase, Phase::Idle) {
+                found = Some(Conn(number));
+            }
+            if found.is_some() || seen.len() >= IDLE_LOOK_MAX {
+                break;
+            }
+        }
+        self.timers.extend(seen);
+        found
+    }
+}
+
+/// Timers looked at to find an idle connection.
+const IDLE_LOOK_MAX: usize = 32;
+
+/// Time for a head, from its first byte or from the connection's beginning.
+pub const HEAD_MS: Millis = 10_000;
+/// Time between requests.
+pub const IDLE_MS: Millis = 20_000;
+/// Time without a byte of a body.
+pub const BODY_MS: Millis = 30_000;
+/// Time for a whole body.
+pub const BODY_TOTAL_MS: Millis = 600_000;
+/// Time without a byte of an answer being taken.
+pub const WRITE_MS: Millis = 20_000;
+/// Time to read and drop what a refused client is still sending.
+pub const LINGER_MS: Millis = 1_000;
+/// Time the store may take for an answer.
+pub const PARKED_MS: Millis = 60_000;
