@@ -1,0 +1,110 @@
+"""One libtorrent client that knows peers only from the tracker it is given: no DHT, PEX, LSD, UPnP, NAT-PMP.
+
+Writes one JSON object a line to stdout:
+  {"event": "checked", "complete": bool, "v1": hex|null, "v2": hex|null}  the files in --dir were hashed
+  {"event": "announced", "count": n}      the tracker answered n times; a hybrid is announced once for each hash
+  {"event": "refused", "message": text}   the tracker or the connection to it failed
+  {"event": "complete"}                   every piece is here
+  {"event": "left", "sources": [names]}   after the end of stdin: how peers were found; the last line
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+
+try:
+    import libtorrent as lt
+except ImportError:
+    sys.exit("libtorrent is missing: `make test` installs it, or point WL_TEST_PYTHON to a python that has it")
+
+
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def start(args):
+    session = lt.session({
+        "listen_interfaces": args.listen,
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        # All clients of a test share one address, which libtorrent takes for one client otherwise.
+        "allow_multiple_connections_per_ip": True,
+        "announce_to_all_tiers": True,
+        "stop_tracker_timeout": 2,
+        "alert_mask": lt.alert.category_t.status_notification
+        | lt.alert.category_t.tracker_notification
+        | lt.alert.category_t.error_notification,
+    })
+    torrent = lt.load_torrent_file(args.torrent)
+    torrent.save_path = args.dir
+    torrent.trackers = [args.tracker]
+    torrent.tracker_tiers = [0]
+    torrent.flags |= (
+        lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+    )
+    torrent.flags &= ~lt.torrent_flags.paused
+    return session, session.add_torrent(torrent)
+
+
+SOURCES = {
+    lt.peer_info.tracker: "tracker",
+    lt.peer_info.dht: "dht",
+    lt.peer_info.pex: "pex",
+    lt.peer_info.lsd: "lsd",
+    lt.peer_info.resume_data: "resume_data",
+}
+INCOMING = 32
+
+
+def note_sources(handle, seen):
+    for peer in handle.get_peer_info():
+        source = int(peer.source)
+        seen.update(name for bit, name in SOURCES.items() if source & int(bit))
+        if source & INCOMING:
+            seen.add("incoming")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--torrent", required=True)
+    parser.add_argument("--dir", required=True)
+    parser.add_argument("--tracker", required=True)
+    parser.add_argument("--listen", required=True, help="address:port, port 0 for any")
+    parser.add_argument("--seconds", type=float, default=120, help="end by itself after this long")
+    args = parser.parse_args()
+
+    session, handle = start(args)
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    deadline = time.monotonic() + args.seconds
+    announced, complete, sources = 0, False, set()
+    while not ended.is_set() and time.monotonic() < deadline:
+        session.wait_for_alert(50)
+        for alert in session.pop_alerts():
+            if isinstance(alert, lt.torrent_checked_alert):
+                hashes = handle.info_hashes()
+                say("checked", complete=handle.status().is_seeding,
+                    v1=str(hashes.v1) if hashes.has_v1() else None,
+                    v2=str(hashes.v2) if hashes.has_v2() else None)
+            elif isinstance(alert, lt.tracker_reply_alert):
+                announced += 1
+                say("announced", count=announced)
+            elif isinstance(alert, (lt.tracker_error_alert, lt.torrent_error_alert, lt.file_error_alert)):
+                say("refused", message=alert.message())
+        note_sources(handle, sources)
+        if not complete and handle.status().is_seeding:
+            complete = True
+            say("complete")
+
+    # Removing the torrent tells the tracker that we leave; destroying the session waits for that.
+    session.remove_torrent(handle)
+    del handle, session
+    say("left", sources=sorted(sources))
+
+
+main()

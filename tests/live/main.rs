@@ -1,0 +1,14 @@
+//! The whole product as its users meet it: the real daemon, the real `wl`, real clients, on loopback.
+//!
+//! Every test starts a daemon of its own on free ports with a database of its own, and waits for events, never for
+//! time to pass. `make test` builds `wl` and installs the clients before.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod aria2;
+mod process;
+mod registry;
+mod restart;
+mod swarm;
+mod wires;
