@@ -2,5 +2,7 @@
 //! metainfo specification.
 
 mod bencode;
+mod craft;
 
 mod inspect;
+mod strict;

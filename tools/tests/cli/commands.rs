@@ -1,0 +1,141 @@
+//! Help, usage errors, exit codes, `--json`, `show`, `verify`, `magnet`.
+
+use crate::support::Place;
+use serde_json::Value;
+
+#[test]
+fn help_is_everywhere_and_usage_errors_name_a_remedy() {
+    let place = Place::new();
+    for line in
+        ["help", "--help", "-h", "create --help", "help create", "show -h", "verify --help", "search --help"]
+    {
+        let ran = place.wl(line);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line}");
+        assert!(ran.stdout.contains("Examples:"), "{line}");
+    }
+    for (line, says) in [
+        ("", "no command"),
+        ("crate x", "did you mean wl create?"),
+        ("frobnicate", "wl help lists the commands"),
+        ("create --nmae x f", "did you mean --name?"),
+        ("create", "give a PATH"),
+        ("create a b", "more than one PATH"),
+        ("create --stream http://h/x f", "not both"),
+        ("create --piece-length 30000 f", "wl: piece length must be a power of two from 16 KiB to 64 MiB"),
+        ("create --webseed ftp://x f", "web seed must be an absolute http(s) URL"),
+        ("create --private=maybe f", "--private is true or false"),
+        ("create --format v3 f", "--format is hybrid, v1 or v2"),
+        ("create --sign f", "not available yet"),
+        ("create f --name", "flag --name needs a value"),
+        ("show", "missing SOURCE"),
+    ] {
+        let ran = place.wl(line);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line}");
+        assert!(ran.stderr.contains(says) && ran.stderr.starts_with("wl: "), "{line}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn flags_have_the_forms_of_the_first_wl() {
+    let place = Place::new();
+    place.file("f.bin", 5);
+    let v1 = place.wl("create -no-register -format v1 -q -o - f.bin").bytes;
+    assert_eq!(place.wl("create f.bin --no-register=true --format=v1 --quiet --out=-").bytes, v1);
+    assert_eq!(
+        place.wl("create --private --private=false --no-register -format v1 -q -o - -- f.bin").bytes,
+        v1
+    );
+}
+
+#[test]
+fn failures_are_objects_with_json() {
+    let place = Place::new();
+    let ran = place.wl("show --json nothing.torrent");
+    assert_eq!(ran.code, 3);
+    let object: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&object["exit"], &object["error"]["kind"]), (&3.into(), &"input".into()));
+    assert_eq!(object["error"]["message"], "nothing.torrent: no such file or directory");
+}
+
+#[test]
+fn what_is_no_torrent_is_refused_by_its_rule() {
+    let place = Place::new();
+    place.bytes("x", b"hello");
+    place.bytes("d", b"d4:infod12:meta versioni3eee");
+    assert!(place.wl("show x").stderr.contains("not a magnet link, torrent, idtorrent, URL or info hash"));
+    let ran = place.wl("show d");
+    assert_eq!((ran.code, ran.stderr.as_str()), (3, "wl: torrent: unsupported meta version\n"));
+}
+
+#[test]
+fn show_and_magnet_say_what_is_in_the_file() {
+    let place = Place::new();
+    place.dir();
+    place.run(&["create", "--no-register", "--comment", "x\x1b[2J", "--webseed", "http://w/", "dir"]);
+    let ran = place.wl("show dir.torrent");
+    assert!(ran.stdout.contains("Comment:       x\\x1b[2J\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("     5   256.0 KB  日本.bin\n"));
+    let link = place.wl("magnet --no-tracker --with-webseeds dir.torrent").stdout;
+    assert!(link.ends_with("&dn=dir&ws=http%3A%2F%2Fw%2F\n"), "{link}");
+    let passkey = place.wl("magnet --passkey --user-id u --secret s3cret dir.torrent");
+    assert!(passkey.stdout.contains("%2Fannounce%2Fu."), "{}", passkey.stdout);
+    assert!(!passkey.stdout.contains("s3cret"));
+    // The link, and the torrent on stdin, are sources too.
+    assert!(place.wl("magnet").stderr.contains("missing SOURCE"));
+}
+
+#[test]
+fn verify_names_what_is_wrong() {
+    let place = Place::new();
+    place.dir();
+    for format in ["hybrid", "v1", "v2"] {
+        place.dir();
+        place.wl(&format!("create -q --no-register --force --format {format} --piece-length 16K dir"));
+        assert_eq!(
+            place.json("verify dir.torrent")["pieces_good"],
+            place.json("show dir.torrent")["piece_count"]
+        );
+        assert_eq!(place.wl("verify dir.torrent dir").code, 0);
+        let mut damaged = crate::support::generated(262145);
+        damaged[16384] ^= 1;
+        damaged[262144] ^= 1;
+        place.bytes("dir/日本.bin", &damaged);
+        place.bytes("dir/z.bin", b"toolong");
+        std::fs::remove_file(place.path().join("dir/a.txt")).unwrap();
+        let ran = place.wl("verify dir.torrent");
+        assert_eq!(ran.code, 7);
+        assert!(ran.stdout.contains("OK a/b.bin\nOK a/empty\n") || format == "v1", "{}", ran.stdout);
+        assert!(ran.stdout.contains("FAILED a.txt: missing\n"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("FAILED z.bin: 7 bytes instead of 3"), "{}", ran.stdout);
+        if format != "v1" {
+            assert!(ran.stdout.contains("FAILED 日本.bin: pieces 7, 22\n"), "{}", ran.stdout);
+        }
+        std::fs::remove_dir_all(place.path().join("dir")).unwrap();
+    }
+    place.file("f.bin", 5);
+    place.file("more/other", 5);
+    place.wl("create -q --no-register more");
+    place.file("more/extra", 1);
+    assert_eq!(place.wl("verify more.torrent").code, 0);
+    let strict = place.wl("verify --strict more.torrent");
+    assert!(strict.code == 7 && strict.stdout.contains("EXTRA "), "{}", strict.stdout);
+}
+
+#[test]
+fn an_existing_file_of_another_torrent_is_kept() {
+    let place = Place::new();
+    place.file("f.bin", 5);
+    assert_eq!(place.wl("create --no-register f.bin").code, 0);
+    // The same content, another comment: replaced. Another content: kept.
+    assert_eq!(place.wl("create --no-register --comment x f.bin").code, 0);
+    let before = std::fs::read(place.path().join("f.bin.torrent")).unwrap();
+    place.file("f.bin", 6);
+    let ran = place.wl("create --no-register f.bin");
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("f.bin.torrent exists and differs"));
+    assert_eq!(std::fs::read(place.path().join("f.bin.torrent")).unwrap(), before);
+    assert_eq!(place.wl("create --no-register --force f.bin").code, 0);
+    assert_eq!(place.wl("create --no-register --out nowhere/x.torrent f.bin").code, 4);
+    let left = std::fs::read_dir(place.path()).unwrap().count();
+    assert_eq!(left, 2, "no temporary file stays");
+}

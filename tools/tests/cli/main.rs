@@ -1,0 +1,10 @@
+//! `wl` as a person runs it: the built program, real files, real exit codes; its torrents against the vectors of the
+//! specification, an independent reference and libtorrent.
+
+mod clients;
+mod commands;
+mod files;
+mod random_trees;
+mod registering;
+mod support;
+mod vectors;
