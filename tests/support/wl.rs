@@ -26,7 +26,7 @@ pub fn create(home: &Path, tracker: &str, path: &Path, flags: &[&str]) -> Create
     let mut child = Command::new(program())
         .current_dir(home)
         .env_clear()
-        .args(["create", "--json", "--tracker", tracker])
+        .args(["create", "--json", "--quiet", "--tracker", tracker])
         .args(flags)
         .arg(path)
         .stdin(Stdio::null())
