@@ -1,1 +1,2 @@
+//! Later.
 fn main() {}

@@ -9,5 +9,6 @@ pub mod batch;
 pub mod http;
 pub mod peers;
 pub mod report;
+pub mod servers;
 pub mod udp;
 pub mod udp_rate;

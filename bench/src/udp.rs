@@ -91,6 +91,32 @@ impl Target {
         }
     }
 
+    /// Whether an announce of this peer, and its leaving, are answered properly.
+    pub fn is_served(&mut self, peers: Peers, peer: u32) -> io::Result<bool> {
+        self.connect()?;
+        let source = peers::source(peer);
+        let id = self.ids[source as usize].unwrap_or_default();
+        let mut served = true;
+        for event in [2u32, 3] {
+            self.batch.queue(peers::source_ip(source), |buffer| {
+                let announce = Announce { peers, peer, wanted: self.peers_wanted };
+                let length = announce.write(buffer, id, event);
+                buffer[80..84].copy_from_slice(&event.to_be_bytes());
+                length
+            });
+            self.batch.send(self.address)?;
+            let (sent, mut answered) = (Instant::now(), false);
+            while !answered && sent.elapsed() < LOST_AFTER {
+                self.batch.receive(|answer| {
+                    answered |= split(answer)
+                        .is_some_and(|(action, transaction, _)| (action, transaction) == (ANNOUNCE, event));
+                })?;
+            }
+            served &= answered;
+        }
+        Ok(served)
+    }
+
     /// Runs a closed loop of `window` requests.
     pub fn run(&mut self, peers: Peers, work: Work, window: usize, seed: u64) -> io::Result<Outcome> {
         self.connect()?;
