@@ -150,6 +150,7 @@ impl Programs {
             ("OPEN_TRACKER", "true"),
             ("RATE_LIMIT", "0"),
             ("UDP_RATE_LIMIT", "0"),
+            ("BIND", "127.0.0.1"),
             ("PORT", "0"),
             ("UDP_PORT", "0"),
             ("RUST_LOG", "error"),
