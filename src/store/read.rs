@@ -179,5 +179,6 @@ fn read_catalogue(db: &Connection) -> rusqlite::Result<Catalogue> {
             completions: natural(row, 7)?,
         });
     }
+    catalogue.shrink();
     Ok(catalogue)
 }

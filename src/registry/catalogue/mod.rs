@@ -162,6 +162,20 @@ impl Catalogue {
         }
     }
 
+    /// Gives back the memory that growing left unused; worth it after the first filling.
+    pub fn shrink(&mut self) {
+        self.rows.shrink_to_fit();
+        self.keys.shrink_to_fit();
+        self.created_at.shrink_to_fit();
+        self.completions.shrink_to_fit();
+        self.seeders.shrink_to_fit();
+        self.categories.shrink_to_fit();
+        self.publishers.shrink_to_fit();
+        self.tags.shrink_to_fit();
+        self.live.shrink_to_fit();
+        self.names.shrink();
+    }
+
     /// Runs a search: the exact number of matches, and the rows of one page in the order asked for.
     pub fn find(&self, search: &Search) -> Found {
         let filter = self.filter(search);
