@@ -7,6 +7,10 @@ PYTHON ?= python3
 # Where cargo puts what it builds.
 OUT := $(or $(CARGO_TARGET_DIR),target)
 
+# What --version says; a clone of nothing but the files is "unknown".
+export BUILD_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+export BUILD_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null || echo unknown)
+
 BIN := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share/weightless
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system

@@ -229,7 +229,7 @@ fn say(text: &str) -> ExitCode {
 const PROBE: Duration = Duration::from_millis(2_500);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.
-const COMMIT: &str = match option_env!("WEIGHTLESS_COMMIT") {
+const COMMIT: &str = match option_env!("BUILD_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };

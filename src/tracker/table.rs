@@ -194,6 +194,10 @@ impl Table {
             }
         });
         self.slices[entry.slice as usize].set_registration(entry.slot, Some(hashes));
+        if is_new && self.slot(entry).counts().seeders() > 0 {
+            // The registry has not heard of the seeders it had before it was registered.
+            self.note_rank(entry);
+        }
         if let InfoHashes::Hybrid(v1, _) = hashes {
             self.join_v1(v1, key, now);
         }
