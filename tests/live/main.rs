@@ -7,6 +7,7 @@
 mod support;
 
 mod aria2;
+mod check;
 mod process;
 mod registry;
 mod restart;
