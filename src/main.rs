@@ -9,7 +9,7 @@ use std::time::Duration;
 use weightless::base::limits;
 use weightless::config::{Command, Config, DbPath, Probe};
 use weightless::reactor::{self, Ended, Listen, Reactor, Seat, StoreEnds};
-use weightless::server::{Server, Settings};
+use weightless::server::{ProcessStats, Server, Settings};
 use weightless::store::{self, StoreConfig};
 use weightless::tracker::{Access, Policy};
 use weightless::wire::passkey::{self, PasskeyKey};
@@ -126,6 +126,7 @@ fn settings(config: &Config, descriptors: u64) -> Result<Settings, String> {
         tracker_secret: config.tracker_secret.as_ref().map(|secret| secret.bytes().to_vec()),
         connection_id_secret: secret,
         connections_max: u64::from(wanted).min(possible) as u32,
+        process: process_stats,
         version: (VERSION, COMMIT),
     })
 }
@@ -158,6 +159,31 @@ fn raise_descriptor_limit() -> u64 {
         log::warn!("only {limit} file descriptors are allowed; most connections will be turned away");
     }
     limit
+}
+
+/// What /proc says about this process; zeros where there is no /proc.
+fn process_stats() -> ProcessStats {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    // User and system time stand behind the name, which may hold anything but is the last thing in parentheses.
+    let stat = read("/proc/self/stat");
+    let ticks = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|number| number.parse::<u64>().ok()).sum();
+    let open_fds = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    let max_fds =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(0, |limit| limit.0);
+    ProcessStats {
+        // A tick is 10 ms on every Linux that this is built for.
+        cpu_ms: ticks * 10,
+        resident_bytes: kib("VmRSS:") * 1024,
+        virtual_bytes: kib("VmSize:") * 1024,
+        open_fds,
+        max_fds,
+    }
 }
 
 fn random_bytes() -> Result<[u8; 32], String> {

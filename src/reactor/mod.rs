@@ -120,6 +120,7 @@ impl Reactor {
         self.connections.close_overdue(now, &mut self.server);
         self.connections.go_on(now, &mut self.server, self.poll.registry());
         self.post(now);
+        self.server.turn_took(self.clock.micros_since_reading());
         asked_to_end
     }
 

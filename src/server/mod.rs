@@ -22,11 +22,12 @@ mod tracker_routes;
 mod udp;
 
 pub use http::Shed;
+pub use metrics::ProcessStats;
 pub use outbox::Mail;
 pub use session::{Conn, Next};
 
 use crate::base::limits;
-use crate::base::{Cidr, Millis, Now};
+use crate::base::{Cidr, Millis, Now, UnixSeconds};
 use crate::mailbox::{AdmissionChange, FromStore, Loaded};
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub connection_id_secret: Vec<u8>,
     /// Most open connections.
     pub connections_max: u32,
+    /// Asks the system what the process costs; called for the metrics page only.
+    pub process: fn() -> ProcessStats,
     /// The version, and the commit it was built from.
     pub version: (&'static str, &'static str),
 }
@@ -82,6 +85,8 @@ pub struct Server {
     sessions: Sessions,
     outbox: Outbox,
     date: (u64, HttpDate),
+    started: UnixSeconds,
+    turns: metrics::Histogram,
     health: Health,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
@@ -125,6 +130,8 @@ impl Server {
             sessions: Sessions::default(),
             outbox: Outbox::default(),
             date: (now.unix, HttpDate::at(now.unix)),
+            started: now.unix,
+            turns: metrics::Histogram::default(),
             health: Health::Good,
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
