@@ -41,7 +41,8 @@ test: test-tools ## run every test; installs what is missing for that (python ve
 	@printf '\n== build: wl, which the tests start ==\n'
 	$(CARGO) build --locked -p wl
 	@printf '\n== unit and integration tests, real clients included ==\n'
-	WL_TEST_PYTHON="$(CURDIR)/.venv/bin/python" $(CARGO) test --locked --workspace --no-fail-fast
+	WL_TEST_PYTHON="$(CURDIR)/.venv/bin/python" WL_TEST_NODE_MODULES="$(CURDIR)/.venv/node_modules" \
+	  $(CARGO) test --locked --workspace --no-fail-fast
 	@printf '\n== make test: everything passed ==\n'
 
 # Real clients, from PyPI and Debian, each only if it is not there yet.

@@ -8,6 +8,7 @@ mod support;
 
 mod aria2;
 mod check;
+mod clients;
 mod process;
 mod registry;
 mod restart;
