@@ -116,30 +116,29 @@ impl Tracker {
         response.incomplete = 0;
         response.peers4.clear();
         response.peers6.clear();
-        let room =
-            self.policy.total_peers_max == 0 || self.table.totals().peers() < self.policy.total_peers_max;
+        let peers_max = self.policy.total_peers_max;
+        let has_room = |peers: u64| peers_max == 0 || peers < peers_max;
+        let total = self.table.totals().peers();
         let found = match self.admit(&request.info_hash)? {
             Some(found) => found,
             None if request.event == Event::Stopped => return Ok(()),
-            None if !room => return Err(Refusal::Full),
+            None if !has_room(total) => return Err(Refusal::Full),
             None => {
                 let entry = self.table.insert(request.info_hash.key());
                 Found { entry, identity: 0, exact: true }
             }
         };
         let tick = self.table.lifetimes().tick(now.mono);
-        let visit = Visit {
-            event: request.event,
-            identity: found.identity,
-            room,
-            wish: offer_to(request).map(|offer| (offer, reach)),
-        };
+        let wish = offer_to(request).map(|offer| (offer, reach));
         let bits = role_of(request) | found.identity;
         let tag = self.tag(&request.peer_id);
         let rng = &mut self.rng;
         let finished = self.table.change(found.entry, tick, |slot, context| {
+            let elsewhere = total - u64::from(slot.len());
             slot.expire_some(context, rng);
             let few = slot.len() as usize <= swarm::SMALL_PEERS_MAX;
+            let room = has_room(elsewhere + u64::from(slot.len()));
+            let visit = Visit { event: request.event, identity: found.identity, room, wish };
             let (out4, out6) = (&mut response.peers4, &mut response.peers6);
             let finished = match from.ip() {
                 IpAddr::V4(ip) => {
@@ -157,9 +156,11 @@ impl Tracker {
             if let Ok(true) = finished {
                 slot.completed = slot.completed.saturating_add(1);
             }
-            let counts = slot.counts();
-            response.complete = counts.seeders();
-            response.incomplete = counts.leechers();
+            if finished.is_ok() {
+                let counts = slot.counts();
+                response.complete = counts.seeders();
+                response.incomplete = counts.leechers();
+            }
             finished
         });
         if finished == Ok(true) {

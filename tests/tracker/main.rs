@@ -1,4 +1,6 @@
 //! `src/tracker` against the specification: a simulation beside a naive model, and its rules one by one.
 
+mod desk;
 mod model;
+mod rules;
 mod simulation;

@@ -14,7 +14,7 @@ use weightless::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHas
 const SEEDS: u64 = 256;
 
 #[test]
-#[ignore = "until what it has found is mended"]
+
 fn the_tracker_does_what_the_model_does() {
     if let Ok(seed) = std::env::var("WEIGHTLESS_SEED") {
         return play(seed.parse().expect("WEIGHTLESS_SEED is a number"));
