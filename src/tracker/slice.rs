@@ -129,11 +129,20 @@ impl Slice {
         self.aliases[(at & !ALIAS) as usize].target = target;
     }
 
-    /// Makes `key` lead nowhere, if it is an alias.
-    pub fn remove_alias(&mut self, hash: u64, key: &SwarmKey, hash_of: impl Fn(&SwarmKey) -> u64) {
+    /// Makes `key` lead nowhere, if it is an alias of `target`.
+    pub fn remove_alias(
+        &mut self,
+        hash: u64,
+        key: &SwarmKey,
+        target: EntryRef,
+        hash_of: impl Fn(&SwarmKey) -> u64,
+    ) {
         let Some(&at) = self.index.find(hash, |&at| at & ALIAS != 0 && self.key_at(at) == key) else {
             return;
         };
+        if self.aliases[(at & !ALIAS) as usize].target != target {
+            return;
+        }
         self.index_remove(hash, at);
         self.aliases.swap_remove((at & !ALIAS) as usize);
         let from = self.aliases.len() as u32 | ALIAS;

@@ -1,6 +1,8 @@
 //! The rules of sections 7 and 8 of the HTTP tracker's page, and of its acceptance examples, one by one.
 
 use crate::desk::*;
+use weightless::base::{InfoHashes, V1Hash, V2Hash};
+use weightless::tracker::upkeep::FlushStep;
 use weightless::tracker::{Access, Policy};
 use weightless::wire::announce::{AnnounceResponse, Refusal};
 
@@ -35,4 +37,96 @@ fn who_has_expired_makes_room_at_once() {
     desk.sleep_s(3601);
     assert_eq!(desk.announce(v4(2), &leech(key(1), 2)), Ok(()));
     assert_eq!(desk.told(), (0, 1));
+}
+
+#[test]
+fn a_changed_registration_keeps_what_was_completed_since() {
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::V2(V2), None, 5);
+    desk.announce(v4(1), &leech(by_v2(), 1)).expect("registered");
+    desk.announce(v4(1), &seed(by_v2(), 1)).expect("registered");
+    assert_eq!(desk.scrape(by_v2()).downloaded, 6);
+    // The database has not heard of the sixth yet.
+    desk.register(InfoHashes::Hybrid(V1, V2), Some(InfoHashes::V2(V2)), 5);
+    assert_eq!(desk.scrape(by_v1()).downloaded, 6);
+    desk.announce(v4(1), &leech(by_v1(), 1)).expect("registered");
+    let now = desk.now();
+    let told: Vec<_> = desk.tracker.flush_all(now).into_iter().filter_map(completions).collect();
+    assert_eq!(told, [[(InfoHashes::Hybrid(V1, V2), 6)]]);
+}
+
+fn completions(step: FlushStep) -> Option<Vec<(InfoHashes, u64)>> {
+    match step {
+        FlushStep::Completions(counts) => Some(counts),
+        _ => None,
+    }
+}
+
+/// A row that an old database had with a hash of another entry is known to the tracker without it; the next change
+/// of that row names the hash as one it had.
+#[test]
+fn an_entry_gives_up_no_hash_that_another_has() {
+    let other = V2Hash([0x77; 32]);
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.register(InfoHashes::V2(other), None, 0);
+    desk.register(InfoHashes::Hybrid(V1Hash([0x12; 20]), other), Some(InfoHashes::Hybrid(V1, other)), 0);
+    assert_eq!(desk.announce(v4(1), &leech(by_v1(), 1)), Ok(()), "still served");
+}
+
+#[test]
+fn what_becomes_a_hybrid_is_one_whatever_the_caller_knew() {
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::V2(V2), None, 0);
+    desk.announce(v4(1), &leech(by_v2(), 1)).expect("registered");
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.announce(v4(2), &leech(by_v2(), 2)).expect("registered");
+    assert_eq!(desk.response.peers4.len(), 6, "those from before have announced v2");
+}
+
+/// Two entries can share no hash: the registry refuses that. If it ever fails to, the first keeps it.
+#[test]
+fn a_hash_of_another_entry_is_not_taken_over() {
+    let other = V2Hash([0x77; 32]);
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.register(InfoHashes::Hybrid(V1, other), None, 0);
+    desk.register(InfoHashes::V1(V1), None, 0);
+    desk.announce(v4(1), &leech(by_v1(), 1)).expect("registered");
+    assert_eq!(desk.scrape(by_v2()).incomplete, 1);
+    let now = desk.now();
+    desk.tracker.block(now, &[other.key()]);
+    assert_eq!(desk.announce(v4(1), &leech(by_v1(), 1)), Ok(()), "its own takedown takes nothing else along");
+    assert_eq!(desk.tracker.totals().registered, 1);
+}
+
+#[test]
+fn seeders_from_before_a_registration_are_told_to_the_registry() {
+    let mut desk = Desk::open();
+    desk.announce(v4(1), &seed(by_v2(), 1)).expect("open");
+    desk.announce(v4(2), &seed(by_v1(), 2)).expect("open");
+    assert_eq!(desk.tracker.take_seeder_changes(), [], "not registered");
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    assert_eq!(desk.tracker.take_seeder_changes(), [(V2.key(), 2)]);
+    desk.register(InfoHashes::V2(V2), Some(InfoHashes::Hybrid(V1, V2)), 0);
+    assert_eq!(desk.tracker.take_seeder_changes(), [(V2.key(), 1)], "one had announced v1 alone");
+}
+
+#[test]
+fn seeder_changes_are_told_once_and_only_of_registered_entries() {
+    let mut desk = Desk::open();
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.announce(v4(1), &leech(by_v1(), 1)).expect("open");
+    assert_eq!(desk.tracker.take_seeder_changes(), [], "a leecher");
+    desk.announce(v4(1), &seed(by_v1(), 1)).expect("open");
+    desk.announce(v4(2), &seed(by_v2(), 2)).expect("open");
+    assert_eq!(desk.tracker.take_seeder_changes(), [(V2.key(), 2)]);
+    assert_eq!(desk.tracker.take_seeder_changes(), []);
+    desk.sleep_s(3601);
+    desk.minute();
+    assert_eq!(desk.tracker.take_seeder_changes(), [(V2.key(), 0)], "they expired");
+    desk.announce(v4(1), &seed(by_v1(), 1)).expect("open");
+    let now = desk.now();
+    desk.tracker.block(now, &[V2.key(), V1.key()]);
+    assert_eq!(desk.tracker.take_seeder_changes(), [], "taken down since");
 }
