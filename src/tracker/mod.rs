@@ -313,18 +313,23 @@ impl Visit {
         context: &Context<'_>,
     ) -> Result<bool, Refusal> {
         let known = swarm.find(&peer.address, context);
-        // Another peer id at the same address is a restarted client: its record is written anew.
-        let mut earlier = known.filter(|known| known.tag == peer.tag);
-        if known.is_none() {
-            if !self.room {
-                return Err(Refusal::Full);
-            }
-            if few && let Some(former) = swarm.former_self(peer) {
-                earlier = swarm.remove(&former.address, context);
+        let (mut kept, mut was_leecher) = (0, false);
+        let mut recall = |earlier: &Peer<N>| {
+            kept |= earlier.bits & (bits::IDENTITIES | bits::COUNTED);
+            was_leecher |= earlier.bits & bits::SEEDER == 0;
+        };
+        match &known {
+            // Another peer id at the same address is a restarted client: its record is written anew.
+            Some(known) if known.tag == peer.tag => recall(known),
+            Some(_) => {}
+            None if !self.room => return Err(Refusal::Full),
+            None => {
+                while few && let Some(former) = swarm.former_self(peer) {
+                    swarm.remove(&former.address, context);
+                    recall(&former);
+                }
             }
         }
-        let kept = earlier.map_or(0, |earlier| earlier.bits & (bits::IDENTITIES | bits::COUNTED));
-        let was_leecher = earlier.is_some_and(|earlier| earlier.bits & bits::SEEDER == 0);
         let is_seeder = peer.bits & bits::SEEDER != 0;
         let finished =
             kept & bits::COUNTED == 0 && (self.event == Event::Completed || was_leecher && is_seeder);

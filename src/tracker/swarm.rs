@@ -147,18 +147,18 @@ impl<const N: usize> Swarm<N> {
         Some(peer)
     }
 
-    /// Another peer of the same IP and the same tag: the same client before it changed its port. Looked for in small
-    /// swarms only.
+    /// Another peer of the same IP and the same tag: the same client before it changed its port. Looks at everybody:
+    /// not for large swarms.
     pub fn former_self(&self, peer: &Peer<N>) -> Option<Peer<N>> {
-        let Self::Small(block) = self else { return None };
         let ip = &peer.address[..N - 2];
-        (0..block.len())
-            .find(|&at| {
-                block.tag(at) == peer.tag
-                    && block.address(at)[..N - 2] == *ip
-                    && block.address(at) != &peer.address
-            })
-            .map(|at| block.peer(at))
+        self.blocks().find_map(|block| {
+            (0..block.len())
+                .find(|&at| {
+                    let address = block.address(at);
+                    block.tag(at) == peer.tag && address[..N - 2] == *ip && *address != peer.address
+                })
+                .map(|at| block.peer(at))
+        })
     }
 
     /// Copies the addresses that fulfil `wish` to `out`, from a random start within each kind. Returns how many.

@@ -1,10 +1,11 @@
 //! The rules of sections 7 and 8 of the HTTP tracker's page, and of its acceptance examples, one by one.
 
 use crate::desk::*;
+use std::net::SocketAddr;
 use weightless::base::{InfoHashes, V1Hash, V2Hash};
 use weightless::tracker::upkeep::FlushStep;
 use weightless::tracker::{Access, Policy};
-use weightless::wire::announce::{AnnounceResponse, Refusal};
+use weightless::wire::announce::{AnnounceResponse, Event, Refusal};
 
 fn desk_for(total_peers_max: u64) -> Desk {
     Desk::with(Policy { total_peers_max, ..policy(Access::Open) })
@@ -129,4 +130,66 @@ fn seeder_changes_are_told_once_and_only_of_registered_entries() {
     let now = desk.now();
     desk.tracker.block(now, &[V2.key(), V1.key()]);
     assert_eq!(desk.tracker.take_seeder_changes(), [], "taken down since");
+}
+
+fn at_port(n: u32, port: u16) -> SocketAddr {
+    SocketAddr::new(v4(n).ip(), port)
+}
+
+#[test]
+fn a_client_that_changed_its_port_is_one_client() {
+    let mut desk = Desk::open();
+    desk.announce(at_port(1, 1000), &leech(key(1), 1)).expect("open");
+    desk.announce(at_port(1, 2000), &leech(key(1), 2)).expect("open");
+    assert_eq!(desk.told(), (0, 2), "two clients behind one address");
+    desk.announce(at_port(1, 3000), &seed(key(1), 1)).expect("open");
+    assert_eq!(desk.told(), (1, 1), "the first has moved");
+    assert_eq!(desk.scrape(key(1)).downloaded, 1, "and has finished on the way");
+    desk.announce(at_port(1, 4000), &with(Event::Completed, seed(key(1), 1))).expect("open");
+    assert_eq!(desk.scrape(key(1)).downloaded, 1, "which is counted once");
+}
+
+#[test]
+fn every_former_self_goes() {
+    let mut desk = Desk::open();
+    desk.announce(at_port(1, 1000), &leech(key(1), 1)).expect("open");
+    desk.announce(at_port(1, 2000), &leech(key(1), 2)).expect("open");
+    desk.announce(at_port(1, 2000), &leech(key(1), 1)).expect("open");
+    assert_eq!(desk.told(), (0, 2), "a known address is overwritten and no more");
+    desk.announce(at_port(1, 3000), &leech(key(1), 1)).expect("open");
+    assert_eq!(desk.told(), (0, 1));
+}
+
+/// A swarm that was large keeps its shape until it is half as large as it might be; the rule does not wait for that.
+#[test]
+fn a_changed_port_is_seen_up_to_sixty_four_records_and_not_at_sixty_five() {
+    for (count, told) in [(63, 63), (64, 64), (65, 66)] {
+        let mut desk = Desk::open();
+        for n in 0..count {
+            desk.announce(v4(n), &leech(key(1), 1)).expect("open");
+        }
+        desk.announce(at_port(1, 9), &leech(key(1), 1)).expect("open");
+        assert_eq!(desk.told(), (0, told), "grown to {count}");
+    }
+    let mut desk = Desk::open();
+    for n in 0..70 {
+        desk.announce(v4(n), &leech(key(1), 1)).expect("open");
+    }
+    for n in 64..70 {
+        desk.announce(v4(n), &with(Event::Stopped, leech(key(1), 1))).expect("open");
+    }
+    desk.announce(at_port(1, 9), &leech(key(1), 1)).expect("open");
+    assert_eq!(desk.told(), (0, 64), "shrunk to 64");
+}
+
+#[test]
+fn another_peer_id_at_a_known_address_is_a_restarted_client() {
+    let mut desk = Desk::open();
+    desk.announce(v4(1), &with(Event::Completed, leech(key(1), 1))).expect("open");
+    desk.announce(v4(1), &leech(key(1), 2)).expect("open");
+    assert_eq!(desk.told(), (0, 1), "one record, now a leecher");
+    desk.announce(v4(1), &seed(key(1), 2)).expect("open");
+    assert_eq!(desk.scrape(key(1)).downloaded, 2, "which has a download of its own");
+    desk.announce(v4(1), &seed(key(1), 3)).expect("open");
+    assert_eq!(desk.scrape(key(1)).downloaded, 2, "first seen complete");
 }
