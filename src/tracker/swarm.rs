@@ -22,7 +22,7 @@ pub struct Context<'a> {
 /// Whom a requester is offered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offer {
-    /// Seeders, then everybody else: for who is still downloading.
+    /// Seeders, then leechers, then partial seeds: for who is still downloading.
     SeedersFirst,
     /// Leechers that are not partial seeds: for who has everything it wants.
     LeechersOnly,
@@ -438,8 +438,8 @@ fn pick_small<const N: usize>(
     let seeders = block.seeders as usize;
     let others_end = seeders + block.leechers as usize;
     let segments = match wish.offer {
-        Offer::SeedersFirst => [0..seeders, seeders..block.len()],
-        Offer::LeechersOnly => [seeders..others_end, 0..0],
+        Offer::SeedersFirst => [0..seeders, seeders..others_end, others_end..block.len()],
+        Offer::LeechersOnly => [seeders..others_end, 0..0, 0..0],
     };
     let before = out.len();
     for segment in segments {

@@ -193,3 +193,30 @@ fn another_peer_id_at_a_known_address_is_a_restarted_client() {
     desk.announce(v4(1), &seed(key(1), 3)).expect("open");
     assert_eq!(desk.scrape(key(1)).downloaded, 2, "first seen complete");
 }
+
+#[test]
+fn kinds_come_in_their_order_in_swarms_of_any_size() {
+    for count in [9, 60, 300] {
+        let mut desk = Desk::open();
+        for n in 0..count {
+            let request = match n % 3 {
+                0 => seed(key(1), 1),
+                1 => leech(key(1), 1),
+                _ => with(Event::Paused, leech(key(1), 1)),
+            };
+            desk.announce(v4(n), &request).expect("open");
+        }
+        let kind = |address: &[u8; 6]| u32::from_be_bytes([0, address[1], address[2], address[3]]) % 3;
+        for _ in 0..20 {
+            desk.reach.peers_max = count as usize * 5 / 6;
+            desk.announce(v4(count), &leech(key(1), 2)).expect("open");
+            let kinds: Vec<u32> = desk.response.peers4.as_chunks::<6>().0.iter().map(kind).collect();
+            assert!(kinds.is_sorted(), "{count}: {kinds:?}");
+            let partial = kinds.iter().filter(|kind| **kind == 2).count();
+            assert_eq!(partial, kinds.len() - count as usize / 3 * 2, "{count}");
+            desk.announce(v4(count), &with(Event::Paused, leech(key(1), 2))).expect("open");
+            assert_eq!(desk.response.peers4.len(), count as usize / 3 * 6, "leechers alone");
+            desk.announce(v4(count), &with(Event::Stopped, leech(key(1), 2))).expect("open");
+        }
+    }
+}
