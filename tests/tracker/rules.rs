@@ -220,3 +220,17 @@ fn kinds_come_in_their_order_in_swarms_of_any_size() {
         }
     }
 }
+
+#[test]
+fn who_has_expired_joins_no_hybrid() {
+    let mut desk = Desk::open();
+    desk.announce(v4(1), &with(Event::Completed, leech(by_v1(), 1))).expect("open");
+    desk.announce(v4(2), &leech(by_v1(), 2)).expect("open");
+    desk.sleep_s(3601);
+    desk.announce(v4(1), &leech(by_v2(), 1)).expect("open");
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.announce(v4(3), &leech(by_v1(), 3)).expect("open");
+    assert_eq!((desk.told(), desk.response.peers4.len()), ((0, 2), 0), "nobody alive has announced v1");
+    desk.announce(v4(1), &with(Event::Completed, leech(by_v2(), 1))).expect("open");
+    assert_eq!(desk.scrape(by_v2()).downloaded, 1);
+}
