@@ -97,6 +97,11 @@ impl Tracker {
         self.table.totals()
     }
 
+    /// Keys that something is known of: torrents with peers, registered, blocked or kept for their completions.
+    pub fn torrents(&self) -> usize {
+        (0..=u8::MAX).map(|slice| self.table.slice(slice).slots().len()).sum()
+    }
+
     /// Downloads completed since start.
     pub fn completions(&self) -> u64 {
         self.completions
@@ -180,18 +185,16 @@ impl Tracker {
         let tick = self.table.lifetimes().tick(now.mono);
         let rng = &mut self.rng;
         let was_changed = self.table.slice(found.entry.slice).changed;
-        let (before, counts) = self.table.change(found.entry, tick, |slot, context| {
+        let gone = self.table.change(found.entry, tick, |slot, context| {
             let before = slot.len();
             slot.expire_some(context, rng);
-            (before, slot.counts())
+            slot.drop_empty_family();
+            before - slot.len()
         });
-        self.table.mark(found.entry.slice, was_changed || before != counts.peers());
-        Some(ScrapeStats {
-            complete: counts.seeders(),
-            downloaded: u64::from(self.table.slot(found.entry).completed),
-            incomplete: counts.leechers(),
-            downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
-        })
+        self.table.mark(found.entry.slice, was_changed || gone > 0);
+        let stats = stats_of(self.table.slot(found.entry));
+        self.table.forget_if_idle(found.entry);
+        Some(stats)
     }
 
     /// Seeders, leechers and completed downloads of a registered entry, for the registry's answers.
@@ -199,14 +202,7 @@ impl Tracker {
         let Some(found) = self.table.find(&AnnouncedHash::Short(hashes.primary_key())) else {
             return ScrapeStats::default();
         };
-        let slot = self.table.slot(found.entry);
-        let counts = slot.counts();
-        ScrapeStats {
-            complete: counts.seeders(),
-            downloaded: u64::from(slot.completed),
-            incomplete: counts.leechers(),
-            downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
-        }
+        stats_of(self.table.slot(found.entry))
     }
 
     /// Registered entries, by primary key, with their seeders: where the number has changed since the last call.
@@ -312,9 +308,19 @@ impl Visit {
         few: bool,
         context: &Context<'_>,
     ) -> Result<bool, Refusal> {
-        let known = swarm.find(&peer.address, context);
+        let is_over = |peer: &Peer<N>| context.lifetimes.over(context.now, peer.seen, peer.bits);
+        let mut known = swarm.find(&peer.address, context);
+        let came_back = known.as_ref().is_some_and(is_over);
+        if came_back {
+            // A large swarm may hold it still; all the same it is new, except that it fills its own seat.
+            swarm.remove(&peer.address, context);
+            known = None;
+        }
         let (mut kept, mut was_leecher) = (0, false);
         let mut recall = |earlier: &Peer<N>| {
+            if is_over(earlier) {
+                return;
+            }
             kept |= earlier.bits & (bits::IDENTITIES | bits::COUNTED);
             was_leecher |= earlier.bits & bits::SEEDER == 0;
         };
@@ -322,7 +328,7 @@ impl Visit {
             // Another peer id at the same address is a restarted client: its record is written anew.
             Some(known) if known.tag == peer.tag => recall(known),
             Some(_) => {}
-            None if !self.room => return Err(Refusal::Full),
+            None if !self.room && !came_back => return Err(Refusal::Full),
             None => {
                 while few && let Some(former) = swarm.former_self(peer) {
                     swarm.remove(&former.address, context);
@@ -347,6 +353,16 @@ impl Visit {
         } else {
             swarm.put(Some(&known), &Peer { bits: left, ..known }, context);
         }
+    }
+}
+
+fn stats_of(slot: &slot::Slot) -> ScrapeStats {
+    let counts = slot.counts();
+    ScrapeStats {
+        complete: counts.seeders(),
+        downloaded: u64::from(slot.completed),
+        incomplete: counts.leechers(),
+        downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::desk::*;
 use std::net::SocketAddr;
-use weightless::base::{InfoHashes, V1Hash, V2Hash};
+use weightless::base::{InfoHashes, SwarmKey, V1Hash, V2Hash};
 use weightless::tracker::upkeep::FlushStep;
 use weightless::tracker::{Access, Policy};
-use weightless::wire::announce::{AnnounceResponse, Event, Refusal};
+use weightless::wire::announce::{AnnounceResponse, AnnouncedHash, Event, Refusal};
 
 fn desk_for(total_peers_max: u64) -> Desk {
     Desk::with(Policy { total_peers_max, ..policy(Access::Open) })
@@ -233,4 +233,88 @@ fn who_has_expired_joins_no_hybrid() {
     assert_eq!((desk.told(), desk.response.peers4.len()), ((0, 2), 0), "nobody alive has announced v1");
     desk.announce(v4(1), &with(Event::Completed, leech(by_v2(), 1))).expect("open");
     assert_eq!(desk.scrape(by_v2()).downloaded, 1);
+}
+
+/// Large swarms are not searched for the dead by every announce; who comes back must not be taken for alive.
+#[test]
+fn who_comes_back_after_its_lifetime_is_new() {
+    for others in [1, 100] {
+        let mut desk = Desk::open();
+        desk.announce(v4(1), &leech(key(1), 1)).expect("open");
+        desk.sleep_s(1800);
+        for n in 2..2 + others {
+            desk.announce(v4(n), &leech(key(1), 2)).expect("open");
+        }
+        desk.sleep_s(1801);
+        desk.announce(v4(1), &seed(key(1), 1)).expect("open");
+        assert_eq!(desk.scrape(key(1)).downloaded, 0, "first seen complete, among {others}");
+        assert_eq!(desk.told(), (1, others));
+    }
+}
+
+#[test]
+fn a_scrape_that_finds_everybody_gone_forgets_the_torrent() {
+    let mut desk = Desk::open();
+    desk.announce(v4(1), &with(Event::Completed, leech(key(1), 1))).expect("open");
+    desk.announce(v4(1), &leech(key(2), 1)).expect("open");
+    desk.sleep_s(3601);
+    assert_eq!(desk.scrape(key(1)).downloaded, 1);
+    assert_eq!(desk.scrape(key(2)).incomplete, 0);
+    assert_eq!((desk.tracker.torrents(), desk.tracker.totals().ghosts), (1, 1), "the count is kept, no more");
+}
+
+#[test]
+fn restored_clients_of_v1_alone_do_not_join_what_is_v2_only_now() {
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.announce(v4(1), &leech(by_v1(), 1)).expect("registered");
+    desk.announce(v4(2), &leech(by_v2(), 2)).expect("registered");
+    let now = desk.now();
+    let steps = desk.tracker.flush_all(now);
+    let mut after = Desk::with(policy(Access::Registered));
+    after.mono_ms = desk.mono_ms;
+    after.register(InfoHashes::V2(V2), None, 0);
+    for step in steps {
+        if let FlushStep::Slice(slice) = step {
+            assert!(after.tracker.restore(now, &slice));
+        }
+    }
+    after.announce(v4(3), &leech(by_v2(), 3)).expect("registered");
+    assert_eq!((after.told(), after.response.peers4.len()), ((0, 2), 6));
+}
+
+/// The last slice may change while a flush is under way, and on a busy tracker it always does.
+#[test]
+fn a_flush_ends_however_busy_the_last_slice_is() {
+    let mut desk = Desk::open();
+    let last = AnnouncedHash::Short(SwarmKey([255; 20]));
+    desk.announce(v4(0), &leech(last, 1)).expect("open");
+    desk.sleep_s(10);
+    let mut steps = 0;
+    for n in 1..100 {
+        let now = desk.now();
+        match desk.tracker.flush(now) {
+            Some(FlushStep::Done) => break,
+            Some(_) => steps += 1,
+            None => {}
+        }
+        desk.announce(v4(n), &leech(last, 1)).expect("open");
+        desk.mono_ms += 2;
+    }
+    assert_eq!(steps, 1);
+}
+
+#[test]
+fn completions_that_did_not_reach_the_disk_keep_no_torrent_alive() {
+    let mut desk = Desk::open();
+    desk.register(InfoHashes::V2(V2), None, 0);
+    desk.announce(v4(1), &with(Event::Completed, leech(by_v2(), 1))).expect("open");
+    let now = desk.now();
+    desk.tracker.flush_all(now);
+    desk.tracker.block(now, &[V2.key()]);
+    desk.tracker.unblock(now, &[V2.key()]);
+    desk.announce(v4(1), &leech(by_v2(), 1)).expect("open");
+    desk.tracker.flush_failed(now, &[], &[InfoHashes::V2(V2)]);
+    desk.announce(v4(1), &with(Event::Stopped, leech(by_v2(), 1))).expect("open");
+    assert_eq!(desk.tracker.torrents(), 0);
 }
