@@ -6,6 +6,7 @@
 pub mod block;
 pub mod connection;
 pub mod counters;
+mod invariants;
 pub mod leaves;
 pub mod rate;
 pub mod slice;

@@ -17,7 +17,7 @@ pub struct EntryRef {
 /// The v1 key of a registered hybrid, which lives under its v2 key, mostly in another slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Alias {
-    key: SwarmKey,
+    pub(super) key: SwarmKey,
     /// The entry it stands for.
     pub target: EntryRef,
 }
@@ -58,6 +58,16 @@ impl Slice {
     /// All slots.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// All aliases.
+    pub(super) fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
+    /// How many keys lead somewhere.
+    pub(super) fn indexed(&self) -> usize {
+        self.index.len()
     }
 
     /// One slot.

@@ -137,6 +137,7 @@ impl Slot {
                 join(self.v6.get_or_insert_default(), &peer, context);
             }
         }
+        self.drop_empty_family();
     }
 }
 

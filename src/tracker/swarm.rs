@@ -252,6 +252,11 @@ impl<const N: usize> Swarm<N> {
 }
 
 impl<const N: usize> Large<N> {
+    /// Every class that has occurred, with its peers.
+    pub(super) fn sets(&self) -> &[(u8, Leaves<N>)] {
+        &self.sets
+    }
+
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for (class, set) in &self.sets {

@@ -75,6 +75,16 @@ impl Table {
         &self.totals
     }
 
+    /// What a key leads to.
+    pub(super) fn lead(&self, key: &SwarmKey) -> Option<Lead> {
+        self.slices[slice_of(key)].find(self.hash(key), key)
+    }
+
+    /// The key of every hash in it.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// How long peers live in it.
     pub fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes

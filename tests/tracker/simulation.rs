@@ -30,7 +30,7 @@ fn the_tracker_does_what_the_model_does() {
 
 fn play(seed: u64) {
     let mut world = World::new(seed);
-    let steps = if world.big { 5000 } else { 400 };
+    let steps = if world.big { 5000 } else { 250 };
     for step in 0..steps {
         world.step(step);
     }
@@ -337,6 +337,7 @@ impl World {
     }
 
     fn compare_all(&mut self) {
+        self.tracker.check_invariants();
         assert_eq!(self.tracker.completions(), self.model.completions);
         let (told, expected) = (self.tracker.totals(), self.model.totals());
         if self.stale {
