@@ -309,32 +309,27 @@ impl<const N: usize> Large<N> {
         let lease = (context.now, context.lifetimes);
         let mut left = limit;
         for wave in [Wave::Seeders, Wave::Leechers, Wave::Partial] {
-            if !wave.is_in(offer) {
+            if left == 0 || !wave.is_in(offer) {
                 continue;
             }
-            // A class is begun with the probability of its share, so that no peer is offered more often than another.
             let fits = |class: u8| wave.holds(class) && class & identity == identity;
-            let total: u32 =
-                self.sets.iter().filter(|(class, _)| fits(*class)).map(|(_, set)| set.len()).sum();
-            if total == 0 || left == 0 {
-                continue;
-            }
-            let mut start = rng.below(total);
-            let count = self.sets.len();
-            let first = (0..count)
-                .find(|&at| {
-                    let (class, set) = &self.sets[at];
-                    let here = if fits(*class) { set.len() } else { 0 };
-                    let hit = start < here;
-                    start = start.saturating_sub(here);
-                    hit
-                })
-                .unwrap_or(0);
-            for at in (first..count).chain(0..first) {
-                let (class, set) = &mut self.sets[at];
-                if fits(*class) {
-                    left -= set.pick(left, except, lease, rng, out);
+            let fitting = self.sets.iter().filter(|(class, set)| fits(*class) && !set.is_empty());
+            let several = fitting.clone().nth(1).is_some();
+            // Who is alone is not asked how many it can give: it gives what it can.
+            let offers = |set: &Leaves<N>| if several { set.eligible(except) } else { set.len() as usize };
+            let mut total: usize = fitting.map(|(_, set)| offers(set)).sum();
+            for (_, set) in self.sets.iter_mut().filter(|(class, _)| fits(*class)) {
+                let here = offers(set);
+                if left == 0 || here == 0 {
+                    continue;
                 }
+                // Each class gives its share, so that no peer is offered more often than another.
+                let share = match total {
+                    total if left >= total || here == total => left,
+                    total => (left * here + rng.below(total as u32) as usize) / total,
+                };
+                total -= here;
+                left -= set.pick(share, except, lease, rng, out);
             }
         }
         limit - left
