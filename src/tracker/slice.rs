@@ -17,7 +17,7 @@ pub struct EntryRef {
 /// The v1 key of a registered hybrid, which lives under its v2 key, mostly in another slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Alias {
-    key: SwarmKey,
+    pub(super) key: SwarmKey,
     /// The entry it stands for.
     pub target: EntryRef,
 }
@@ -58,6 +58,16 @@ impl Slice {
     /// All slots.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// All aliases.
+    pub(super) fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
+    /// How many keys lead somewhere.
+    pub(super) fn indexed(&self) -> usize {
+        self.index.len()
     }
 
     /// One slot.
@@ -129,11 +139,20 @@ impl Slice {
         self.aliases[(at & !ALIAS) as usize].target = target;
     }
 
-    /// Makes `key` lead nowhere, if it is an alias.
-    pub fn remove_alias(&mut self, hash: u64, key: &SwarmKey, hash_of: impl Fn(&SwarmKey) -> u64) {
+    /// Makes `key` lead nowhere, if it is an alias of `target`.
+    pub fn remove_alias(
+        &mut self,
+        hash: u64,
+        key: &SwarmKey,
+        target: EntryRef,
+        hash_of: impl Fn(&SwarmKey) -> u64,
+    ) {
         let Some(&at) = self.index.find(hash, |&at| at & ALIAS != 0 && self.key_at(at) == key) else {
             return;
         };
+        if self.aliases[(at & !ALIAS) as usize].target != target {
+            return;
+        }
         self.index_remove(hash, at);
         self.aliases.swap_remove((at & !ALIAS) as usize);
         let from = self.aliases.len() as u32 | ALIAS;
