@@ -43,11 +43,11 @@ fn paths_are_never_normalised() {
         "/nothing",
     ] {
         let reply = daemon.get(PEER, path);
-        assert_eq!((reply.status, reply.text()), (404, "404 page not found"), "{path}");
+        assert_eq!((reply.status, reply.text().as_str()), (404, "404 page not found"), "{path}");
         assert_eq!(reply.field("content-type"), Some("text/plain"));
     }
     let reply = daemon.get(PEER, "/api/nothing");
-    assert_eq!((reply.status, reply.text()), (404, "{\"error\":\"Not found\"}\n"));
+    assert_eq!((reply.status, reply.text().as_str()), (404, "{\"error\":\"Not found\"}\n"));
     assert_eq!(reply.field("content-type"), Some("application/json"));
 }
 

@@ -221,8 +221,9 @@ impl Reply {
         })
     }
 
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("text")
+    /// The body as text, as far as it is that.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as a dictionary with sorted keys.
