@@ -225,7 +225,7 @@ impl Sessions {
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
             let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
             seen.push(Reverse((session.deadline.max(at), number, generation)));
-            if matches!(session.phase, Phase::Idle) {
+            if matches!(session.phase, Phase::Idle) && session.output.is_empty() {
                 found = Some(Conn(number));
             }
             if found.is_some() || seen.len() >= IDLE_LOOK_MAX {
