@@ -97,8 +97,9 @@ impl Server {
     pub fn resume(&mut self, now: Now, conn: Conn, out: &mut Vec<u8>) -> Next {
         let before = out.len();
         let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
-        out.append(&mut session.output);
-        session.written = 0;
+        // The socket may have taken a part of an earlier answer already.
+        let written = std::mem::take(&mut session.written).min(session.output.len());
+        out.extend(session.output.drain(..).skip(written));
         let held = std::mem::take(&mut session.input);
         let next = match session.phase {
             Phase::Closing => Next::Close { linger: false },
