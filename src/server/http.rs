@@ -98,8 +98,8 @@ impl Server {
         let before = out.len();
         let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
         // The socket may have taken a part of an earlier answer already.
-        let written = std::mem::take(&mut session.written).min(session.output.len());
-        out.extend(session.output.drain(..).skip(written));
+        let written = std::mem::take(&mut session.written);
+        out.extend_from_slice(&std::mem::take(&mut session.output)[written..]);
         let held = std::mem::take(&mut session.input);
         let next = match session.phase {
             Phase::Closing => Next::Close { linger: false },
@@ -330,12 +330,16 @@ impl Server {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
         let framing = upload.framing;
-        match swallow(&mut upload.left, bytes, Some(&mut upload.bytes)) {
-            Ok((used, true)) => {
-                let body = std::mem::take(&mut upload.bytes);
-                if upload.large {
-                    self.sessions.large_uploads -= 1;
-                }
+        let swallowed = swallow(&mut upload.left, bytes, Some(&mut upload.bytes));
+        if let Ok((used, false)) = swallowed {
+            return if used == 0 { Step::Short } else { Step::Used(used) };
+        }
+        // However it ended, it makes room for the next one.
+        let body = std::mem::take(&mut upload.bytes);
+        let was_large = std::mem::take(&mut upload.large);
+        self.sessions.large_uploads -= u32::from(was_large);
+        match swallowed {
+            Ok((used, _)) => {
                 let ticket = self.sessions.ticket(conn);
                 self.register(now, ticket, body);
                 if let Some(session) = self.sessions.get(conn) {
@@ -343,8 +347,6 @@ impl Server {
                 }
                 Step::Wait(used)
             }
-            Ok((0, false)) => Step::Short,
-            Ok((used, false)) => Step::Used(used),
             Err(TooLarge::Yes) => {
                 self.write_api_error(now, framing.closing(), super::api::TOO_LARGE, out);
                 Step::Close { linger: true }
