@@ -78,6 +78,8 @@ pub struct Parked {
     pub serial: u64,
     /// How to frame the answer.
     pub framing: Framing,
+    /// A body that nobody wants, to be dropped before the next request.
+    pub body: Option<BodyLeft>,
 }
 
 /// One connection.
