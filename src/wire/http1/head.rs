@@ -271,6 +271,7 @@ fn origin_form(target: &[u8], method: Method) -> Result<&[u8], BadHead> {
 fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Result<(), BadHead> {
     let mut length = None;
     let mut chunked = false;
+    let mut closes = false;
     for field in fields {
         let (name, value) = (field.name, field.value);
         // Told apart by length first: most fields of most requests are none of ours.
@@ -287,7 +288,7 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
             9 if name.eq_ignore_ascii_case("x-real-ip") || name.eq_ignore_ascii_case("forwarded") => {
                 head.forwarded = true;
             }
-            10 if name.eq_ignore_ascii_case("connection") => read_connection(head, value),
+            10 if name.eq_ignore_ascii_case("connection") => read_connection(head, &mut closes, value),
             13 if name.eq_ignore_ascii_case("if-none-match") => head.if_none_match = Some(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let told = content_length(value).ok_or(BadHead::Malformed)?;
@@ -309,6 +310,11 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
     if head.version == Version::Http11 && head.host.is_none() {
         return Err(BadHead::Malformed);
     }
+    head.keep_alive &= !closes;
+    if head.version == Version::Http10 {
+        // RFC 9110, section 10.1.1: HTTP/1.0 does not know what a 100 is.
+        head.expect = Expect::None;
+    }
     head.body = match (length, chunked) {
         (Some(_), true) => return Err(BadHead::Malformed),
         (Some(length), false) => Body::Length(length),
@@ -318,15 +324,11 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
     Ok(())
 }
 
-fn read_connection(head: &mut Head<'_>, value: &[u8]) {
+/// Whatever else it says: a client that says `close` anywhere will not send another request.
+fn read_connection(head: &mut Head<'_>, closes: &mut bool, value: &[u8]) {
     for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-        if option.eq_ignore_ascii_case(b"close") {
-            head.keep_alive = false;
-            return;
-        }
-        if option.eq_ignore_ascii_case(b"keep-alive") {
-            head.keep_alive = true;
-        }
+        *closes |= option.eq_ignore_ascii_case(b"close");
+        head.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
 }
 
