@@ -78,6 +78,8 @@ pub struct Parked {
     pub serial: u64,
     /// How to frame the answer.
     pub framing: Framing,
+    /// A body that nobody wants, to be dropped before the next request.
+    pub body: Option<BodyLeft>,
 }
 
 /// One connection.
@@ -225,7 +227,7 @@ impl Sessions {
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
             let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
             seen.push(Reverse((session.deadline.max(at), number, generation)));
-            if matches!(session.phase, Phase::Idle) {
+            if matches!(session.phase, Phase::Idle) && session.output.is_empty() {
                 found = Some(Conn(number));
             }
             if found.is_some() || seen.len() >= IDLE_LOOK_MAX {
