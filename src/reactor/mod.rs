@@ -20,6 +20,7 @@ pub use sockets::{Bound, Listen, bind};
 
 use crate::mailbox::{FromStore, ToReader, ToWriter};
 use crate::server::{Mail, Server};
+use crate::tracker::whitelist::Whitelist;
 use clock::Clock;
 use connections::Connections;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -31,14 +32,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use udp::Door;
 
-/// The ends of the store's channels that the reactor holds.
-pub struct StoreEnds {
+/// The ends of channels that the reactor holds.
+pub struct Ends {
     /// To the thread that writes.
     pub to_writer: Sender<ToWriter>,
     /// To the thread that reads.
     pub to_reader: Sender<ToReader>,
     /// From both.
     pub from_store: Receiver<FromStore>,
+    /// New whitelists; never one where there is no whitelist.
+    pub lists: Receiver<Whitelist>,
 }
 
 /// Why the reactor ended.
@@ -58,7 +61,7 @@ pub struct Reactor {
     /// Sockets that may have more datagrams than one turn takes.
     udp_again: Vec<usize>,
     connections: Connections,
-    store: StoreEnds,
+    store: Ends,
     signals: Signals,
     clock: Clock,
     datagram: Vec<u8>,
@@ -115,6 +118,9 @@ impl Reactor {
         self.connections.turn(now, &mut self.server, self.poll.registry());
         while let Ok(mail) = self.store.from_store.try_recv() {
             self.server.delivered(now, mail);
+        }
+        while let Ok(list) = self.store.lists.try_recv() {
+            self.server.set_whitelist(now, list);
         }
         self.server.woke(now);
         self.connections.close_overdue(now, &mut self.server);
@@ -236,7 +242,7 @@ impl Seat {
     pub fn with(
         self,
         server: Server,
-        store: StoreEnds,
+        store: Ends,
         reload: Box<dyn FnMut(&mut Server)>,
     ) -> io::Result<Reactor> {
         let Self { poll, signals, bound } = self;

@@ -83,6 +83,12 @@ impl Server {
             "Downloads completed since start.",
             self.tracker.completions(),
         );
+        page.single(
+            "tracker_whitelist_entries",
+            "gauge",
+            "Hashes on the whitelist.",
+            self.tracker.whitelist_entries(),
+        );
         page.single("tracker_blocklist_entries", "gauge", "Hashes that were taken down.", totals.blocked);
         page.histogram("tracker_loop_latency_seconds", "Time from wake-up to next wait.", &self.turns);
         self.process_metrics(&mut page);

@@ -32,6 +32,7 @@ use crate::mailbox::{AdmissionChange, FromStore, Loaded};
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
 use crate::tracker::rate::RateLimiter;
+use crate::tracker::whitelist::Whitelist;
 use crate::tracker::{Policy, Tracker};
 use crate::wire::announce::AnnounceResponse;
 use crate::wire::http_tracker::{Pace, ScrapeFiles};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub trust_ip_param: bool,
     /// What a write to the registry must present, when set.
     pub registry_key: Option<Vec<u8>>,
+    /// The list to begin with, where the policy is to serve listed hashes only.
+    pub whitelist: Whitelist,
     /// The key of passkeys; set, every announce needs one.
     pub tracker_secret: Option<Vec<u8>>,
     /// The secret of UDP connection ids.
@@ -106,8 +109,10 @@ enum Health {
 
 impl Server {
     /// A machine that goes on where `loaded` was written. `seed` must not be guessable from outside.
-    pub fn new(settings: Settings, seed: u64, loaded: &Loaded, now: Now) -> Self {
+    pub fn new(mut settings: Settings, seed: u64, loaded: &Loaded, now: Now) -> Self {
         let mut tracker = Tracker::new(settings.policy.clone(), seed, loaded.tag_key);
+        // Before the swarms come back: they are let in by it.
+        tracker.set_whitelist(now, std::mem::take(&mut settings.whitelist));
         for (hashes, completions) in &loaded.registered {
             tracker.register(now, *hashes, None, *completions);
         }
@@ -153,6 +158,23 @@ impl Server {
             }
             FromStore::Health { writable } => self.set_health(writable),
         }
+    }
+
+    /// A new whitelist.
+    pub fn set_whitelist(&mut self, now: Now, list: Whitelist) {
+        self.tracker.set_whitelist(now, list);
+    }
+
+    /// What an operator may change while the daemon runs: keys, rates, proxies.
+    pub fn reload(&mut self, newer: Settings) {
+        if self.settings.rate != newer.rate {
+            self.rate = RateLimiter::new(newer.rate.0, newer.rate.1, self.rate.seed());
+        }
+        self.passkeys = newer.tracker_secret.as_deref().map(PasskeyKey::new);
+        self.settings.rate = newer.rate;
+        self.settings.registry_key = newer.registry_key;
+        self.settings.tracker_secret = newer.tracker_secret;
+        self.settings.trusted_proxies = newer.trusted_proxies;
     }
 
     /// The machine's own errands.

@@ -16,6 +16,7 @@ pub mod swarm;
 pub mod table;
 pub mod tick;
 pub mod upkeep;
+pub mod whitelist;
 
 use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
@@ -82,6 +83,8 @@ pub struct Tracker {
     /// Downloads completed since start.
     completions: u64,
     upkeep: Upkeep,
+    /// Empty, and without meaning, unless the policy is to serve listed hashes only.
+    whitelist: whitelist::Whitelist,
 }
 
 impl Tracker {
@@ -90,7 +93,15 @@ impl Tracker {
         let lifetimes = Lifetimes::new(policy.peer_ttl_s, policy.idt_peer_ttl_s);
         let upkeep = Upkeep::new(policy.flush_interval_s);
         let rng = Rng::new(seed.rotate_left(17));
-        Self { table: Table::new(seed, lifetimes), policy, rng, tag_key, completions: 0, upkeep }
+        Self {
+            table: Table::new(seed, lifetimes),
+            policy,
+            rng,
+            tag_key,
+            completions: 0,
+            upkeep,
+            whitelist: whitelist::Whitelist::default(),
+        }
     }
 
     /// What is in the table.
@@ -240,7 +251,7 @@ impl Tracker {
             return Err(Refusal::Blocked);
         }
         match self.policy.access {
-            Access::Listed if known & flags::LISTED == 0 => Err(Refusal::NotListed),
+            Access::Listed if !self.is_listed(hash, found) => Err(Refusal::NotListed),
             Access::Registered if known & flags::REGISTERED == 0 || !exact => Err(Refusal::Unregistered),
             _ => Ok(found),
         }

@@ -11,8 +11,6 @@ pub mod flags {
     pub const REGISTERED: u8 = 1;
     /// Taken down.
     pub const BLOCKED: u8 = 2;
-    /// On the whitelist.
-    pub const LISTED: u8 = 4;
     /// A registered hybrid: its peers carry identity bits.
     pub const HYBRID: u8 = 8;
     /// Its count of completed downloads is newer than the database's.

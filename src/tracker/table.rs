@@ -254,7 +254,7 @@ impl Table {
         }
         let Some(entry) = self.own_entry(key) else { return };
         self.change(entry, now, |slot, _| {
-            *slot = Slot { flags: slot.flags & flags::LISTED | flags::BLOCKED, ..Slot::new(key) };
+            *slot = Slot { flags: flags::BLOCKED, ..Slot::new(key) };
         });
     }
 

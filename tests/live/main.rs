@@ -11,6 +11,7 @@ mod check;
 mod clients;
 mod process;
 mod registry;
+mod reload;
 mod restart;
 mod swarm;
 mod wires;

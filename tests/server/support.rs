@@ -37,6 +37,7 @@ pub fn settings() -> Settings {
         tracker_secret: None,
         connection_id_secret: b"a secret for tests".to_vec(),
         connections_max: 1000,
+        whitelist: Default::default(),
         process: Default::default,
         version: ("0", "none"),
     }

@@ -68,6 +68,17 @@ impl Daemon {
         ended("the daemon after kill -9", &mut self.child);
     }
 
+    /// SIGHUP: read the settings again.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill exists").success());
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
@@ -88,11 +99,12 @@ impl Drop for Daemon {
 
 /// The daemon's program in `home`, without any setting from outside.
 pub fn command(home: &Path) -> Command {
-    let no_settings = home.join("no.env");
-    File::create(&no_settings).expect("a file in the test's folder");
+    // A test that has settings in a file writes it before.
+    let file = home.join("settings.env");
+    File::options().create(true).append(true).open(&file).expect("a file in the test's folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_weightless"));
     command.current_dir(home).env_clear().stdin(Stdio::null());
-    command.arg("--env-file").arg(no_settings);
+    command.arg("--env-file").arg(file);
     command
 }
 
