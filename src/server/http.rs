@@ -121,7 +121,7 @@ impl Server {
     pub fn unsent(&mut self, now: Now, conn: Conn, rest: &[u8]) {
         let Some(session) = self.sessions.get(conn) else { return };
         session.output.extend_from_slice(rest);
-        session.deadline = now.mono + session::WRITE_MS;
+        self.sessions.set_deadline(conn, now.mono + session::WRITE_MS);
     }
 
     /// What is still to be written.
@@ -133,14 +133,17 @@ impl Server {
     pub fn sent(&mut self, now: Now, conn: Conn, bytes: usize) -> bool {
         let Some(session) = self.sessions.get(conn) else { return true };
         session.written += bytes;
-        if bytes > 0 {
-            session.deadline = now.mono + session::WRITE_MS;
-        }
         let done = session.written >= session.output.len();
+        let mut deadline = session.deadline;
         if done {
             session.output = Vec::new();
             session.written = 0;
+            // The client was not read meanwhile: what it does next begins now.
+            deadline = session.fresh_deadline(now.mono);
+        } else if bytes > 0 {
+            deadline = now.mono + session::WRITE_MS;
         }
+        self.sessions.set_deadline(conn, deadline);
         done
     }
 
@@ -209,19 +212,12 @@ impl Server {
         if let Next::Close { .. } = next {
             session.phase = Phase::Closing;
         }
-        let began_head = matches!(session.phase, Phase::Idle) && !rest.is_empty();
-        if began_head {
+        let goes_on_with_head = matches!(session.phase, Phase::Head);
+        if matches!(session.phase, Phase::Idle) && !rest.is_empty() {
             session.phase = Phase::Head;
         }
-        session.deadline = match &session.phase {
-            Phase::Head if began_head => now.mono + session::HEAD_MS,
-            Phase::Head => session.deadline,
-            Phase::Idle => now.mono + session::IDLE_MS,
-            Phase::Body(upload) => (now.mono + session::BODY_MS).min(upload.complete_by),
-            Phase::Skip(_) => now.mono + session::BODY_MS,
-            Phase::Parked(_) => now.mono + session::PARKED_MS,
-            Phase::Closing => now.mono + session::LINGER_MS,
-        };
+        let deadline = if goes_on_with_head { session.deadline } else { session.fresh_deadline(now.mono) };
+        self.sessions.set_deadline(conn, deadline);
     }
 
     fn step(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {

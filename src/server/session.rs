@@ -97,10 +97,30 @@ pub struct Session {
     pub written: usize,
     /// When it will be closed if nothing happens.
     pub deadline: Millis,
-    /// Whether it has an entry in the queue of timers.
-    timed: bool,
+    /// When its entry in the queue of timers comes up, if it has one: never later than the deadline. Any other entry
+    /// of it is void.
+    timed: Option<Millis>,
     /// Tells this connection from earlier ones of the same number.
     generation: u32,
+}
+
+impl Session {
+    /// Whether an entry in the queue of timers is this connection's.
+    fn is_timed(&self, at: Millis, generation: u32) -> bool {
+        self.generation == generation && self.timed == Some(at)
+    }
+
+    /// The deadline of what the connection begins to do now.
+    pub fn fresh_deadline(&self, now: Millis) -> Millis {
+        match &self.phase {
+            Phase::Head => now + HEAD_MS,
+            Phase::Idle => now + IDLE_MS,
+            Phase::Body(upload) => (now + BODY_MS).min(upload.complete_by),
+            Phase::Skip(_) => now + BODY_MS,
+            Phase::Parked(_) => now + PARKED_MS,
+            Phase::Closing => now + LINGER_MS,
+        }
+    }
 }
 
 /// All connections.
@@ -131,7 +151,7 @@ impl Sessions {
             output: Vec::new(),
             written: 0,
             deadline,
-            timed: false,
+            timed: None,
             generation: self.generations,
         };
         self.open += 1;
@@ -188,9 +208,20 @@ impl Sessions {
     /// The connection stays open beyond this turn: from now on its deadline is watched.
     pub fn stay(&mut self, conn: Conn) {
         let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::as_mut) else { return };
-        if !session.timed {
-            session.timed = true;
+        if session.timed.is_none() {
+            session.timed = Some(session.deadline);
             self.timers.push(Reverse((session.deadline, conn.0, session.generation)));
+        }
+    }
+
+    /// Sets when a connection will be closed if nothing happens.
+    pub fn set_deadline(&mut self, conn: Conn, deadline: Millis) {
+        let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::as_mut) else { return };
+        session.deadline = deadline;
+        // A deadline that moves back is put right when its entry comes up; one that moves forward would be missed.
+        if session.timed.is_some_and(|at| deadline < at) {
+            session.timed = Some(deadline);
+            self.timers.push(Reverse((deadline, conn.0, session.generation)));
         }
     }
 
@@ -207,12 +238,13 @@ impl Sessions {
             }
             self.timers.pop();
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
-            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
+            let Some(session) = slot.filter(|session| session.is_timed(at, generation)) else { continue };
             if session.deadline > now {
+                session.timed = Some(session.deadline);
                 self.timers.push(Reverse((session.deadline, number, generation)));
                 continue;
             }
-            session.timed = false;
+            session.timed = None;
             return Some(Conn(number));
         }
         None
@@ -225,8 +257,9 @@ impl Sessions {
         let mut found = None;
         while let Some(Reverse((at, number, generation))) = self.timers.pop() {
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
-            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
-            seen.push(Reverse((session.deadline.max(at), number, generation)));
+            let Some(session) = slot.filter(|session| session.is_timed(at, generation)) else { continue };
+            session.timed = Some(session.deadline);
+            seen.push(Reverse((session.deadline, number, generation)));
             if matches!(session.phase, Phase::Idle) && session.output.is_empty() {
                 found = Some(Conn(number));
             }

@@ -271,3 +271,66 @@ pub fn hybrid(v1: u8, v2: u8) -> InfoHashes {
 pub fn connect(transaction: u32) -> Vec<u8> {
     [&0x0417_2710_1980u64.to_be_bytes()[..], &[0; 4], &transaction.to_be_bytes()].concat()
 }
+
+/// An announce over UDP, field by field; `Default` is a leecher on port 6881 in the swarm of 20 ones.
+#[derive(Clone)]
+pub struct UdpAnnounce {
+    pub id: u64,
+    pub hash: u8,
+    pub peer_id: u8,
+    pub left: u64,
+    pub event: u32,
+    pub ip: [u8; 4],
+    pub wanted: u32,
+    pub port: u16,
+    pub options: Vec<u8>,
+}
+
+impl Default for UdpAnnounce {
+    fn default() -> Self {
+        let (ip, options) = ([0; 4], Vec::new());
+        Self { id: 0, hash: 1, peer_id: 7, left: 5, event: 0, ip, wanted: u32::MAX, port: 6881, options }
+    }
+}
+
+impl UdpAnnounce {
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut packet = Vec::new();
+        packet.extend_from_slice(&self.id.to_be_bytes());
+        packet.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[self.hash; 20]);
+        packet.extend_from_slice(&[self.peer_id; 20]);
+        packet.extend_from_slice(&[0; 8]);
+        packet.extend_from_slice(&self.left.to_be_bytes());
+        packet.extend_from_slice(&[0; 8]);
+        packet.extend_from_slice(&self.event.to_be_bytes());
+        packet.extend_from_slice(&self.ip);
+        packet.extend_from_slice(&[0; 4]);
+        packet.extend_from_slice(&self.wanted.to_be_bytes());
+        packet.extend_from_slice(&self.port.to_be_bytes());
+        assert_eq!(packet.len(), 98);
+        packet.extend_from_slice(&self.options);
+        packet
+    }
+}
+
+/// A scrape over UDP.
+pub fn udp_scrape(id: u64, hashes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let mut packet = [&id.to_be_bytes()[..], &[0, 0, 0, 2, 0, 0, 0, 9]].concat();
+    hashes.into_iter().for_each(|hash| packet.extend_from_slice(&[hash; 20]));
+    packet
+}
+
+/// The message of an error packet that answers transaction 9.
+pub fn udp_error(reply: &[u8]) -> Option<&str> {
+    let text = reply.strip_prefix(&[0, 0, 0, 3, 0, 0, 0, 9])?;
+    std::str::from_utf8(text).ok()
+}
+
+impl Daemon {
+    /// Announces with a fresh connection id.
+    pub fn udp_announce(&mut self, from: &str, announce: UdpAnnounce) -> Vec<u8> {
+        let id = self.connection_id(from);
+        self.datagram(from, &UdpAnnounce { id, ..announce }.bytes()).expect("a verified source is answered")
+    }
+}

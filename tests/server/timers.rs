@@ -58,6 +58,26 @@ fn a_later_head_has_ten_seconds_from_its_first_byte() {
 }
 
 #[test]
+fn a_head_that_begins_soon_after_an_answer_has_no_more() {
+    let mut daemon = Daemon::new();
+    let conn = daemon.open(PEER);
+    daemon.send(conn, get("/"));
+    daemon.advance(1_000);
+    daemon.send(conn, "G");
+    assert_eq!(ends_after(&mut daemon, conn, 10_000), Some(408));
+}
+
+#[test]
+fn a_refused_request_on_an_old_connection_lingers_for_a_second() {
+    let mut daemon = Daemon::new();
+    let conn = daemon.open(PEER);
+    daemon.send(conn, get("/"));
+    daemon.advance(1_000);
+    daemon.send(conn, "rubbish\r\n\r\n");
+    assert_eq!(ends_after(&mut daemon, conn, 1_000), None);
+}
+
+#[test]
 fn a_head_behind_an_answer_has_ten_seconds() {
     let mut daemon = Daemon::new();
     let conn = daemon.open(PEER);
