@@ -6,6 +6,7 @@
 //! one machine can be a thousand clients.
 
 pub mod flags;
+pub mod http;
 pub mod population;
 pub mod process;
 pub mod sys;

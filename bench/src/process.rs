@@ -36,3 +36,17 @@ impl Process {
         }
     }
 }
+
+/// Nanoseconds in which a core did something since the machine started, what a hypervisor took among them.
+pub fn machine_busy_ns() -> u64 {
+    let Ok(text) = fs::read_to_string("/proc/stat") else { return 0 };
+    let Some(line) = text.lines().next() else { return 0 };
+    let ticks = line.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0));
+    // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already.
+    let busy: u64 =
+        ticks.enumerate().filter(|(at, _)| matches!(at, 0..=2 | 5..=7)).map(|(_, ticks)| ticks).sum();
+    busy * NS_PER_TICK
+}
+
+/// `USER_HZ` is 100 wherever Linux runs.
+const NS_PER_TICK: u64 = 10_000_000;

@@ -197,6 +197,22 @@ impl Epoll {
     }
 }
 
+/// Lets `bind` choose the address only and `connect` the port (`IP_BIND_ADDRESS_NO_PORT`).
+pub fn bind_without_port(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes an int, which lives through the call.
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+    })?;
+    Ok(())
+}
+
 const EMPTY_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
 fn sockaddr(address: SocketAddrV4) -> libc::sockaddr_in {

@@ -6,8 +6,9 @@
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 use weightless_bench::flags::Flags;
+use weightless_bench::http::{self, Connections};
 use weightless_bench::population::{Population, info_hash};
-use weightless_bench::process::Process;
+use weightless_bench::process::{Process, machine_busy_ns};
 use weightless_bench::udp::{Client, Tally, WINDOW_MAX};
 
 const USAGE: &str = "\
@@ -16,6 +17,7 @@ load MODE --addr 127.0.0.1:PORT [options]
   udp-fill      fill only: what a peer costs in memory
   udp-rate      fill, then announce at a fixed rate (Poisson): latencies
   udp-flood     random bytes, a few announces among them
+  http-announce  announce in a closed loop, a connection each or --keep-alive
   hashes        no server: print the info hashes, one a line, for a tracker's white list
 options
   --pid PID          the server's process: its time and memory
@@ -24,12 +26,14 @@ options
   --wanted 30        peers asked for
   --seconds 5        of the measured part     --warm 0.5  before it
   --rate 10000       udp-rate: announces per second
+  --connections 64   http-announce: open at once
+  --udp-addr ADDR    http-announce: fill over UDP there, else not at all
   --no-fill          the peers are there already";
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let mode = args.next().unwrap_or_default();
-    match Flags::parse(args, &["no-fill"]).and_then(|flags| run(&mode, flags)) {
+    match Flags::parse(args, &["no-fill", "keep-alive"]).and_then(|flags| run(&mode, flags)) {
         Ok(()) => {}
         Err(text) => {
             eprintln!("load: {text}");
@@ -45,6 +49,7 @@ fn run(mode: &str, mut flags: Flags) -> Result<(), String> {
     let population = Population::new(peers, torrents, seeders);
     match mode {
         "udp-announce" | "udp-fill" | "udp-rate" | "udp-flood" => udp(mode, population, flags),
+        "http-announce" => http(population, flags),
         "hashes" => {
             flags.finish()?;
             print_hashes(torrents);
@@ -64,36 +69,16 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
     let rate: f64 = flags.with_default("rate", 10_000.0)?;
     let fill = !flags.switch("no-fill");
     flags.finish()?;
-    if !(0.0..=3600.0).contains(&seconds) || !(0.0..=60.0).contains(&warm) || rate < 1.0 {
-        return Err("--seconds is at most 3600, --warm at most 60, --rate at least 1".into());
+    if rate < 1.0 {
+        return Err("--rate is at least 1".into());
     }
+    let (warm, measured) = (duration("warm", warm)?, duration("seconds", seconds)?);
 
-    let text = |error: std::io::Error| error.to_string();
     let mut report = Report::new(mode);
     let mut chance = fastrand::Rng::with_seed(1);
     if fill && mode != "udp-flood" {
         let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
-        let before = Snapshot::take(process);
-        client.fill(FILL_TIME_MAX).map_err(text)?;
-        let fill_s = before.at.elapsed().as_secs_f64();
-        let fill = client.take_tally();
-        refuse_errors(&fill)?;
-        // Freed pages and shrunk queues settle first.
-        std::thread::sleep(Duration::from_millis(200));
-        let spent = Snapshot::take(process).since(before);
-        report.number("fill_per_s", fill.answers as f64 / fill_s, 0);
-        if process.is_some() {
-            let grown = spent.resident_bytes as f64;
-            report.number("fill_cpu_s_per_million", per_million(spent.cpu_ns, fill.answers), 3);
-            report.number("rss_growth_mb", grown / 1e6, 2);
-            report.number("bytes_per_peer", grown / f64::from(population.peers), 1);
-            report.number(
-                "bytes_per_torrent",
-                grown / f64::from(population.torrents.min(population.peers)),
-                1,
-            );
-        }
-        report.number("fill_lost", fill.lost as f64, 0);
+        fill_it(&mut client, population, process, &mut report)?;
     }
     if mode == "udp-fill" {
         report.print();
@@ -102,32 +87,22 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
 
     let window = if mode == "udp-rate" { WINDOW_MAX } else { window };
     let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
-    let (warm, measured) = (Duration::from_secs_f64(warm), Duration::from_secs_f64(seconds));
-    let us = Process(0);
     let mut noise = 0;
     if mode == "udp-announce" {
         client.closed_loop(&mut chance, warm).map_err(text)?;
         client.take_tally();
     }
-    let (our_ns, before) = (us.cpu_ns(), Snapshot::take(process));
+    let before = Snapshot::take(process);
     match mode {
         "udp-announce" => client.closed_loop(&mut chance, measured).map_err(text)?,
         "udp-rate" => client.fixed_rate(&mut chance, rate, measured).map_err(text)?,
         _ => noise = client.flood(&mut chance, measured).map_err(text)?,
     }
-    let (our_ns, spent) = (us.cpu_ns() - our_ns, Snapshot::take(process).since(before));
+    let spent = Snapshot::take(process).since(before);
     let mut tally = client.take_tally();
-    report.number("answers_per_s", tally.answers as f64 / spent.elapsed_s, 0);
-    if process.is_some() {
-        let requests = if mode == "udp-flood" { noise } else { tally.answers };
-        report.number("cpu_s_per_million", per_million(spent.cpu_ns, requests), 3);
-        report.number("server_busy", spent.cpu_ns as f64 / 1e9 / spent.elapsed_s, 2);
-        report.number("rss_growth_run_mb", spent.resident_bytes as f64 / 1e6, 2);
-    }
-    report.number("load_busy", our_ns as f64 / 1e9 / spent.elapsed_s, 2);
-    if tally.answers > 0 {
-        report.number("bytes_per_answer", tally.answer_bytes as f64 / tally.answers as f64, 1);
-    }
+    report.number("answers_per_s", tally.answers as f64 / seconds, 0);
+    report.spent(&spent, process, if mode == "udp-flood" { noise } else { tally.answers });
+    report.bytes_per_answer(tally.answer_bytes, tally.answers);
     if mode == "udp-flood" {
         report.number("noise_per_s", noise as f64 / spent.elapsed_s, 0);
         report.number("strays", tally.strays as f64, 0);
@@ -140,6 +115,86 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
         eprintln!("load: an error was: {}", text.escape_default());
     }
     Ok(())
+}
+
+fn http(population: Population, mut flags: Flags) -> Result<(), String> {
+    let server: SocketAddrV4 = flags.required("addr")?;
+    let udp: Option<SocketAddrV4> = flags.optional("udp-addr")?;
+    let process = flags.optional("pid")?.map(Process);
+    let connections = flags.with_default("connections", 64)?;
+    let wanted = flags.with_default("wanted", 30)?;
+    let seconds: f64 = flags.with_default("seconds", 5.0)?;
+    let (warm, measured) =
+        (duration("warm", flags.with_default("warm", 0.5)?)?, duration("seconds", seconds)?);
+    let mode = match flags.switch("keep-alive") {
+        true => Connections::KeptAlive,
+        false => Connections::OneEach,
+    };
+    flags.finish()?;
+
+    let mut report = Report::new("http-announce");
+    if let Some(udp) = udp {
+        let mut client = Client::connect(udp, population, 128, wanted).map_err(text)?;
+        fill_it(&mut client, population, process, &mut report)?;
+    }
+    let mut client = http::Client::new(server, population, connections, wanted, mode).map_err(text)?;
+    let mut chance = fastrand::Rng::with_seed(1);
+    client.closed_loop(&mut chance, warm).map_err(text)?;
+    client.take_tally();
+    let before = Snapshot::take(process);
+    client.closed_loop(&mut chance, measured).map_err(text)?;
+    let spent = Snapshot::take(process).since(before);
+    let tally = client.take_tally();
+    report.number("answers_per_s", tally.answers as f64 / seconds, 0);
+    report.spent(&spent, process, tally.answers);
+    report.bytes_per_answer(tally.answer_bytes, tally.answers);
+    report.number("connections_opened", tally.connections as f64, 0);
+    report.number("errors", tally.errors as f64, 0);
+    report.number("lost", tally.lost as f64, 0);
+    report.print();
+    if let Some(text) = tally.error_text {
+        eprintln!("load: an error was: {}", text.escape_default());
+    }
+    Ok(())
+}
+
+/// Fills, and reports what it cost.
+fn fill_it(
+    client: &mut Client,
+    population: Population,
+    process: Option<Process>,
+    report: &mut Report,
+) -> Result<(), String> {
+    let before = Snapshot::take(process);
+    client.fill(FILL_TIME_MAX).map_err(text)?;
+    let fill_s = before.at.elapsed().as_secs_f64();
+    let tally = client.take_tally();
+    refuse_errors(&tally)?;
+    // Freed pages and shrunk queues settle first.
+    std::thread::sleep(Duration::from_millis(200));
+    let spent = Snapshot::take(process).since(before);
+    report.number("fill_per_s", tally.answers as f64 / fill_s, 0);
+    if process.is_some() {
+        let grown = spent.resident_bytes as f64;
+        let torrents = population.torrents.min(population.peers);
+        report.number("fill_cpu_s_per_million", per_million(spent.cpu_ns, tally.answers), 3);
+        report.number("rss_growth_mb", grown / 1e6, 2);
+        report.number("bytes_per_peer", grown / f64::from(population.peers), 1);
+        report.number("bytes_per_torrent", grown / f64::from(torrents), 1);
+    }
+    report.number("fill_lost", tally.lost as f64, 0);
+    Ok(())
+}
+
+fn duration(name: &str, seconds: f64) -> Result<Duration, String> {
+    match (0.0..=600.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(format!("--{name} is at most 600")),
+    }
+}
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
 }
 
 /// A fill that was refused measures nothing.
@@ -171,6 +226,8 @@ fn per_million(cpu_ns: u64, requests: u64) -> f64 {
 struct Snapshot {
     at: Instant,
     cpu_ns: u64,
+    our_ns: u64,
+    machine_ns: u64,
     resident_bytes: u64,
 }
 
@@ -178,6 +235,8 @@ struct Snapshot {
 struct Spent {
     elapsed_s: f64,
     cpu_ns: u64,
+    our_ns: u64,
+    machine_ns: u64,
     resident_bytes: i64,
 }
 
@@ -185,13 +244,21 @@ impl Snapshot {
     fn take(process: Option<Process>) -> Self {
         let resident_bytes = process.map_or(0, Process::resident_bytes);
         // Last, because counting pages takes a while.
-        Self { at: Instant::now(), cpu_ns: process.map_or(0, Process::cpu_ns), resident_bytes }
+        Self {
+            at: Instant::now(),
+            cpu_ns: process.map_or(0, Process::cpu_ns),
+            our_ns: Process(0).cpu_ns(),
+            machine_ns: machine_busy_ns(),
+            resident_bytes,
+        }
     }
 
     fn since(self, before: Self) -> Spent {
         Spent {
             elapsed_s: (self.at - before.at).as_secs_f64(),
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            our_ns: self.our_ns.saturating_sub(before.our_ns),
+            machine_ns: self.machine_ns.saturating_sub(before.machine_ns),
             resident_bytes: self.resident_bytes as i64 - before.resident_bytes as i64,
         }
     }
@@ -207,6 +274,27 @@ impl Report {
 
     fn number(&mut self, name: &str, value: f64, digits: usize) {
         self.0 += &format!(" {name}={value:.digits$}");
+    }
+
+    /// Shares are of one core. `others_busy` is what the rest of the machine did meanwhile: near 0 in a good run.
+    fn spent(&mut self, spent: &Spent, process: Option<Process>, requests: u64) {
+        let share = |ns: u64| ns as f64 / 1e9 / spent.elapsed_s;
+        if process.is_some() {
+            self.number("cpu_s_per_million", per_million(spent.cpu_ns, requests), 3);
+            self.number("server_busy", share(spent.cpu_ns), 2);
+            self.number("rss_growth_run_mb", spent.resident_bytes as f64 / 1e6, 2);
+        }
+        self.number("load_busy", share(spent.our_ns), 2);
+        if process.is_some() {
+            let others = spent.machine_ns.saturating_sub(spent.cpu_ns + spent.our_ns);
+            self.number("others_busy", share(others), 2);
+        }
+    }
+
+    fn bytes_per_answer(&mut self, bytes: u64, answers: u64) {
+        if answers > 0 {
+            self.number("bytes_per_answer", bytes as f64 / answers as f64, 1);
+        }
     }
 
     fn latencies(&mut self, latencies_ns: &mut [u32]) {
