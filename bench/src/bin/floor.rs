@@ -3,6 +3,7 @@
 //! `floor udp [--bytes 80]` answers every datagram: 16 bytes to a connect, so many to anything longer.
 //! `floor http [--close] [--bytes 120]` answers every request head with the same body.
 //! Both print their port and end after `--seconds` (600).
+//! `floor free-port` prints a port that nobody has, neither for UDP nor for TCP, for servers that must be told one.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -40,7 +41,8 @@ fn run(mode: &str, args: impl Iterator<Item = String>) -> Result<(), String> {
             flags.finish()?;
             respond(if close { After::Close } else { After::Keep }, bytes).map_err(|error| error.to_string())
         }
-        _ => Err("the mode is udp or http".into()),
+        "free-port" => free_port().map(|port| println!("{port}")).map_err(|error| error.to_string()),
+        _ => Err("the mode is udp, http or free-port".into()),
     }
 }
 
@@ -119,6 +121,18 @@ fn serve(stream: &mut TcpStream, answer: &[u8], after: After) -> Next {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Await,
         Err(_) => Next::Drop,
     }
+}
+
+fn free_port() -> io::Result<u16> {
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..100 {
+        let port = TcpListener::bind("0.0.0.0:0")?.local_addr()?.port();
+        match UdpSocket::bind(("0.0.0.0", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
 }
 
 const LISTENER: u64 = u64::MAX;
