@@ -6,12 +6,14 @@
 #
 # Servers are pinned to core SERVER_CORE (0), the load to LOAD_CORE (1). All servers of a table are up and filled at
 # the same time and take turns, ROUNDS (3) times; figures are medians, ratios are medians of the ratios within a round.
-# A turn during which the rest of the machine was busy is repeated, up to RETRIES (4) times; the quietest one counts.
+# A turn during which the rest of the machine was busy is repeated, up to RETRIES (4) times, but not after PATIENCE
+# (600) seconds; the quietest one counts. NICE=-10 (as root) puts servers and load before the rest of the machine.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 CARGO=${CARGO:-cargo}
-SERVER_CORE=${SERVER_CORE:-0} LOAD_CORE=${LOAD_CORE:-1}
+SERVER_CORE=${SERVER_CORE:-0} LOAD_CORE=${LOAD_CORE:-1} PATIENCE=${PATIENCE:-600}
 if [ -n "${QUICK:-}" ]; then
   PEERS=200000 TORRENTS=20000 SINGLE=50000 ROUNDS=${ROUNDS:-1} SECONDS_EACH=${SECONDS_EACH:-1} RETRIES=${RETRIES:-0}
 else
@@ -24,6 +26,9 @@ WORK=$(mktemp -d /tmp/weightless-bench.XXXXXX)
 chmod 755 "$WORK"
 RESULTS=$WORK/results
 declare -A PID UDP HTTP
+
+PIN=(nice -n "${NICE:-0}" taskset -c)
+[ "$(nproc)" -gt 1 ] || { echo 'one core is not enough: servers and load need one each' >&2; exit 1; }
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -73,7 +78,7 @@ line() {
 # begin SERVER TORRENTS: starts it, and waits until it answers.
 begin() {
   local server=$1 torrents=$2 log=$WORK/$1.log port
-  local pin=(taskset -c "$SERVER_CORE")
+  local pin=("${PIN[@]}" "$SERVER_CORE")
   : > "$log"
   case $server in
     echo) "${pin[@]}" "$BIN/floor" udp --seconds 3600 > "$log" & ;;
@@ -120,7 +125,7 @@ begin() {
 # load SERVER MODE OPTIONS: one line of figures.
 load() {
   local server=$1; shift
-  timeout 200 taskset -c "$LOAD_CORE" "$BIN/load" "$@" --pid "${PID[$server]}"
+  timeout 200 "${PIN[@]}" "$LOAD_CORE" "$BIN/load" "$@" --pid "${PID[$server]}"
 }
 
 # quietest SERVER MODE OPTIONS: `load` until nobody else was busy; the quietest line.
@@ -130,7 +135,7 @@ quietest() {
     text=$(load "$@")
     busy=$(value others_busy "$text")
     if awk "BEGIN { exit !($busy < $best_busy) }"; then best=$text best_busy=$busy; fi
-    awk "BEGIN { exit !($busy < 0.1) }" && break
+    if [ $SECONDS -gt "$PATIENCE" ] || awk "BEGIN { exit !($busy < 0.1) }"; then break; fi
   done
   printf '%s\n' "$best"
 }
@@ -222,14 +227,19 @@ http_rounds() {
   done
 }
 
-# row TABLE SERVER FIGURES...: a line of a table; a figure with a colon is a ratio to that server.
+# row TABLE SERVER FIGURES...: a line of a table. A figure with a colon is a ratio to that server; figures joined by +
+# share a cell.
 row() {
-  local table=$1 server=$2 figure cells=''; shift 2
+  local table=$1 server=$2 figure part cell cells=''; shift 2
   for figure in "$@"; do
-    case $figure in
-      *:*) cells+=" | $(ratio "$table" "$server" "${figure#*:}" "${figure%%:*}")" ;;
-      *) cells+=" | $(median "$table" "$server" "$figure")" ;;
-    esac
+    cell=
+    for part in ${figure//+/ }; do
+      case $part in
+        *:*) cell+=" / $(ratio "$table" "$server" "${part#*:}" "${part%%:*}")" ;;
+        *) cell+=" / $(median "$table" "$server" "$part")" ;;
+      esac
+    done
+    cells+=" | ${cell# / }"
   done
   printf '| %s%s |\n' "$server" "$cells"
 }
@@ -265,19 +275,20 @@ for server in echo "${TRACKERS[@]}"; do begin $server $SINGLE; done
 udp_rounds single $SINGLE $SINGLE echo "${TRACKERS[@]}"
 stop_all
 
-UDP_HEADS='answers/s|CPU-s per million|x echo|x aquatic mio|x aquatic io_uring|x opentracker|server busy|load busy|others busy|bytes/answer|errors|lost|fill/s|bytes per peer|RSS growth MB'
-UDP_FIGURES='answers_per_s cpu_s_per_million cpu_s_per_million:echo cpu_s_per_million:aquatic-mio cpu_s_per_million:aquatic-uring cpu_s_per_million:opentracker server_busy load_busy others_busy bytes_per_answer errors lost fill_per_s bytes_per_peer rss_growth_mb'
-HTTP_HEADS='answers/s|CPU-s per million|x floor|x opentracker|server busy|load busy|others busy|bytes/answer|connections|errors|lost'
-HTTP_FIGURES='answers_per_s cpu_s_per_million cpu_s_per_million:FLOOR cpu_s_per_million:opentracker server_busy load_busy others_busy bytes_per_answer connections_opened errors lost'
+BUSY='server_busy+load_busy+others_busy' COST=cpu_s_per_million
+UDP_HEADS='answers/s | CPU-s per million | x echo | x aquatic mio / io_uring | x opentracker | bytes per peer | bytes per torrent | fill/s | bytes/answer | server / load / others busy | errors / lost'
+UDP_FIGURES="answers_per_s $COST $COST:echo $COST:aquatic-mio+$COST:aquatic-uring $COST:opentracker bytes_per_peer bytes_per_torrent fill_per_s bytes_per_answer $BUSY errors+lost"
+HTTP_HEADS='answers/s | CPU-s per million | x floor | x opentracker | bytes/answer | connections opened | server / load / others busy | errors / lost'
+HTTP_FIGURES="answers_per_s $COST $COST:FLOOR $COST:opentracker bytes_per_answer connections_opened $BUSY errors+lost"
 
-printf '%s; %s; %s rounds of %s s; Linux %s; %s\n' "$(git describe --always --dirty --abbrev=12)" \
-  "${QUICK:+QUICK=1 }make bench-compare" "$ROUNDS" "$SECONDS_EACH" "$(uname -r)" \
+printf '%s; %s; rounds: %s of %s s; Linux %s; %s\n' "$(git describe --always --dirty --abbrev=12)" \
+  "${NICE:+NICE=$NICE }${QUICK:+QUICK=1 }make bench-compare" "$ROUNDS" "$SECONDS_EACH" "$(uname -r)" \
   "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores"
 table many "UDP, $PEERS peers in $TORRENTS torrents" "$UDP_HEADS" "$UDP_FIGURES" echo "${TRACKERS[@]}"
 table one "UDP, $PEERS peers in one torrent" "$UDP_HEADS" "$UDP_FIGURES" echo "${TRACKERS[@]}"
 table single "UDP, $SINGLE torrents with one peer each" "$UDP_HEADS" "$UDP_FIGURES" echo "${TRACKERS[@]}"
-table rate 'UDP at 10 000 announces a second (Poisson), µs' 'p50|p99|p999|p999 x echo|others busy|lost' \
+table rate 'UDP at 10 000 announces a second (Poisson), µs' 'p50 | p99 | p999 | p999 x echo | others busy | lost' \
   'p50_us p99_us p999_us p999_us:echo others_busy lost' echo "${TRACKERS[@]}"
 table keep 'HTTP, 64 connections kept alive' "$HTTP_HEADS" "${HTTP_FIGURES/FLOOR/floor-keep}" floor-keep "${HTTP_TRACKERS[@]}"
 table close 'HTTP, one connection each, 64 at once' "$HTTP_HEADS" "${HTTP_FIGURES/FLOOR/floor-close}" floor-close "${HTTP_TRACKERS[@]}"
-table idle 'Idle, empty' 'RSS MB|wake-ups/s' 'rss_mb wakeups' "${TRACKERS[@]}"
+table idle 'Idle, empty' 'RSS MB | wake-ups/s' 'rss_mb wakeups' "${TRACKERS[@]}"

@@ -30,7 +30,8 @@ pub struct Tally {
     pub answer_bytes: u64,
     /// Other answers.
     pub errors: u64,
-    /// Announces whose connection broke or stood still.
+    /// Announces whose connection broke or stood still. A server that ends a connection between two announces
+    /// loses none: a client would just connect again.
     pub lost: u64,
     /// Connections opened.
     pub connections: u64,
@@ -54,6 +55,8 @@ pub struct Client {
 struct Place {
     stream: Option<TcpStream>,
     source: u32,
+    /// Whether this connection has had an answer.
+    reused: bool,
     request: Vec<u8>,
     written: usize,
     answer: Vec<u8>,
@@ -79,6 +82,7 @@ impl Client {
         let place = || Place {
             stream: None,
             source: 0,
+            reused: false,
             request: Vec::new(),
             written: 0,
             answer: Vec::new(),
@@ -157,6 +161,7 @@ impl Client {
                     return self.open(at, chance);
                 }
                 self.begin(at, chance);
+                self.places[at].reused = true;
                 // The edge that said "writable" is past: write now.
                 match self.places[at].write() {
                     Ok(()) => Ok(()),
@@ -168,7 +173,8 @@ impl Client {
     }
 
     fn broken(&mut self, at: usize, chance: &mut fastrand::Rng) -> io::Result<()> {
-        self.tally.lost += 1;
+        let place = &self.places[at];
+        self.tally.lost += u64::from(!place.reused || !place.answer.is_empty());
         self.open(at, chance)
     }
 
@@ -186,6 +192,7 @@ impl Client {
             _ => {}
         }
         self.places[at].source = source;
+        self.places[at].reused = false;
         self.begin(at, chance);
         let place = &mut self.places[at];
         place.stream = Some(socket.into());
