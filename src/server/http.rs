@@ -173,9 +173,9 @@ impl Server {
         Some(conn)
     }
 
-    /// A connection to close so that a new one can come in.
-    pub fn idle_connection(&mut self) -> Option<Conn> {
-        self.sessions.idle()
+    /// A connection to close so that a new one can stay: an idle one, else one whose head is slow to come.
+    pub fn least_wanted(&mut self, now: Now) -> Option<Conn> {
+        self.sessions.least_wanted(now.mono)
     }
 
     /// A connection was turned away for want of room.

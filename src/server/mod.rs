@@ -209,9 +209,9 @@ impl Server {
         }
     }
 
-    /// Whether as many connections are open as may be.
-    pub fn is_full(&self) -> bool {
-        self.sessions.len() >= self.settings.connections_max
+    /// Whether more connections are open than may stay.
+    pub fn is_overfull(&self) -> bool {
+        self.sessions.len() > self.settings.connections_max
     }
 
     /// Connections that may be closed at once when the daemon ends: no request of theirs is under way.

@@ -250,31 +250,38 @@ impl Sessions {
         None
     }
 
-    /// An idle connection to make room for a new one: one of those that have been idle longest. Looks at a few only,
-    /// so that a full house does not make every newcomer expensive.
-    pub fn idle(&mut self) -> Option<Conn> {
+    /// A connection to close so that a new one can stay: one of those that have been idle longest, else one whose head
+    /// has been on its way for a while. Looks at a few only, so that a full house does not make every newcomer
+    /// expensive.
+    pub fn least_wanted(&mut self, now: Millis) -> Option<Conn> {
         let mut seen = Vec::new();
-        let mut found = None;
+        let (mut idle, mut slow) = (None, None);
         while let Some(Reverse((at, number, generation))) = self.timers.pop() {
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
             let Some(session) = slot.filter(|session| session.is_timed(at, generation)) else { continue };
             session.timed = Some(session.deadline);
             seen.push(Reverse((session.deadline, number, generation)));
-            if matches!(session.phase, Phase::Idle) && session.output.is_empty() {
-                found = Some(Conn(number));
+            match session.phase {
+                Phase::Idle if session.output.is_empty() => idle = Some(Conn(number)),
+                Phase::Head if session.deadline + SLOW_HEAD_MS <= now + HEAD_MS => {
+                    slow = slow.or(Some(Conn(number)));
+                }
+                _ => {}
             }
-            if found.is_some() || seen.len() >= IDLE_LOOK_MAX {
+            if idle.is_some() || seen.len() >= IDLE_LOOK_MAX {
                 break;
             }
         }
         self.timers.extend(seen);
-        found
+        idle.or(slow)
     }
 }
 
 /// Timers looked at to find an idle connection.
 const IDLE_LOOK_MAX: usize = 32;
 
+/// A head that has been on its way for this long may have to make room.
+const SLOW_HEAD_MS: Millis = 1_000;
 /// Time for a head, from its first byte or from the connection's beginning.
 pub const HEAD_MS: Millis = 10_000;
 /// Time between requests.

@@ -13,5 +13,6 @@ mod process;
 mod registry;
 mod reload;
 mod restart;
+mod robust;
 mod swarm;
 mod wires;

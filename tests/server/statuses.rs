@@ -207,13 +207,18 @@ fn at_the_limit_the_oldest_idle_connection_makes_room() {
         daemon.advance(100);
         daemon.send(conn, &request);
     }
-    assert!(daemon.server.is_full());
+    assert!(!daemon.server.is_overfull(), "as many as may be");
+    let newcomer = daemon.open(PEER);
+    assert!(daemon.server.is_overfull());
     for conn in conns {
-        assert_eq!(daemon.server.idle_connection(), Some(conn));
+        assert_eq!(daemon.server.least_wanted(daemon.now), Some(conn));
         daemon.server.closed(conn);
     }
-    assert!(!daemon.server.is_full());
-    assert_eq!(daemon.server.idle_connection(), None, "a head under way is not idle");
+    assert!(!daemon.server.is_overfull());
+    assert_eq!(daemon.server.least_wanted(daemon.now), None, "heads under way are not idle");
+    daemon.advance(1_000);
+    assert_eq!(daemon.server.least_wanted(daemon.now), Some(busy), "but a slow one may have to go");
+    assert_ne!(newcomer, busy);
 }
 
 #[test]
@@ -222,7 +227,7 @@ fn an_answer_under_way_is_not_closed_to_make_room() {
     let conn = daemon.open(PEER);
     let (out, _) = daemon.send(conn, format!("GET / HTTP/1.1\r\n{HOST}\r\n"));
     daemon.server.unsent(daemon.now, conn, &out[10..]);
-    assert_eq!(daemon.server.idle_connection(), None);
+    assert_eq!(daemon.server.least_wanted(daemon.now), None);
     assert!(daemon.server.sent(daemon.now, conn, out.len() - 10));
-    assert_eq!(daemon.server.idle_connection(), Some(conn));
+    assert_eq!(daemon.server.least_wanted(daemon.now), Some(conn));
 }

@@ -22,8 +22,22 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon with its database in `home` and these settings on top of what tests need.
     pub fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::started(command(home), home, settings)
+    }
+
+    /// The same with so few file descriptors.
+    pub fn start_with_descriptors(home: &Path, descriptors: u32, settings: &[(&str, &str)]) -> Self {
+        let plain = command(home);
+        let mut limited = Command::new("bash");
+        limited.current_dir(home).env_clear().stdin(Stdio::null());
+        limited.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "bash", &descriptors.to_string()]);
+        limited.arg(plain.get_program()).args(plain.get_args());
+        Self::started(limited, home, settings)
+    }
+
+    fn started(mut command: Command, home: &Path, settings: &[(&str, &str)]) -> Self {
         let log = home.join("daemon.log");
-        let mut child = command(home)
+        let mut child = command
             .env("DB_PATH", home.join("weightless.db"))
             .envs([("PORT", "0"), ("UDP_PORT", "0"), ("BIND", "127.0.0.1,[::1]")])
             // Every client of a test has the same address.
