@@ -28,7 +28,7 @@ impl Table {
         for number in 0..=u8::MAX {
             let slice = self.slice(number);
             slice.check_invariants(number, |key| self.lead(key));
-            for (at, slot) in slice.slots().iter().enumerate() {
+            for (at, slot) in slice.slots().enumerate() {
                 let entry = EntryRef { slice: number, slot: at as u32 };
                 slot.v4.check_invariants(slot.is(flags::HYBRID), self.seed());
                 if let Some(swarm) = &slot.v6 {
@@ -71,7 +71,7 @@ impl Totals {
 impl super::slice::Slice {
     /// Every slot and every alias is found by its key.
     fn check_invariants(&self, number: u8, lead: impl Fn(&SwarmKey) -> Option<Lead>) {
-        for (at, slot) in self.slots().iter().enumerate() {
+        for (at, slot) in self.slots().enumerate() {
             assert_eq!(slot.key.0[0], number, "a key stands in its slice");
             assert_eq!(lead(&slot.key), Some(Lead::Slot(at as u32)));
         }
@@ -79,7 +79,7 @@ impl super::slice::Slice {
             assert_eq!(alias.key.0[0], number, "an alias stands in its slice");
             assert_eq!(lead(&alias.key), Some(Lead::Alias(alias.target)));
         }
-        assert_eq!(self.indexed(), self.slots().len() + self.aliases().len());
+        assert_eq!(self.indexed(), self.len() + self.aliases().len());
     }
 }
 

@@ -111,7 +111,7 @@ impl Tracker {
 
     /// Keys that something is known of: torrents with peers, registered, blocked or kept for their completions.
     pub fn torrents(&self) -> usize {
-        (0..=u8::MAX).map(|slice| self.table.slice(slice).slots().len()).sum()
+        (0..=u8::MAX).map(|slice| self.table.slice(slice).len()).sum()
     }
 
     /// Downloads completed since start.

@@ -381,13 +381,13 @@ impl Table {
     /// when the whole table has been seen.
     pub fn sweep(&mut self, mut cursor: Cursor, mut budget: usize, now: Tick) -> Option<Cursor> {
         while budget > 0 {
-            let slots = self.slices[cursor.slice as usize].slots();
-            let Some(slot) = slots.get(cursor.slot as usize) else {
+            let slice = &self.slices[cursor.slice as usize];
+            if cursor.slot as usize >= slice.len() {
                 cursor = Cursor { slice: cursor.slice.checked_add(1)?, ..Cursor::default() };
                 budget = budget.saturating_sub(1);
                 continue;
-            };
-            let peers = slot.len() as usize;
+            }
+            let peers = slice.slot(cursor.slot).len() as usize;
             if peers == 0 {
                 budget -= 1;
                 cursor.slot += 1;

@@ -9,7 +9,6 @@ use weightless::wire::announce::{
 
 pub struct Desk {
     pub tracker: Tracker,
-    pub policy: Policy,
     pub mono_ms: u64,
     pub response: AnnounceResponse,
     pub reach: Reach,
@@ -28,8 +27,8 @@ impl Desk {
 
     pub fn with(policy: Policy) -> Self {
         Self {
-            tracker: Tracker::new(policy.clone(), 42, TAG_KEY),
-            policy,
+            tracker: Tracker::new(policy, 42, TAG_KEY),
+
             mono_ms: 10_000_000,
             response: AnnounceResponse::default(),
             reach: Reach { peers_max: 50, families: Families::Both },

@@ -318,3 +318,76 @@ fn completions_that_did_not_reach_the_disk_keep_no_torrent_alive() {
     desk.announce(v4(1), &with(Event::Stopped, leech(by_v2(), 1))).expect("open");
     assert_eq!(desk.tracker.torrents(), 0);
 }
+
+#[test]
+fn a_client_lives_for_peer_ttl_and_no_second_longer() {
+    for count in [1, 200] {
+        let mut desk = Desk::open();
+        (0..count).for_each(|n| desk.announce(v4(n), &leech(key(1), 1)).expect("open"));
+        desk.sleep_s(3600);
+        assert_eq!(desk.scrape(key(1)).incomplete, count, "at its bound");
+        desk.sleep_s(1);
+        desk.announce(v4(900), &leech(key(1), 2)).expect("open");
+        assert_eq!(desk.response.peers4.len(), 0, "past it, never offered");
+        desk.minute();
+        assert_eq!(desk.tracker.totals().peers(), 1, "and freed within a minute");
+    }
+}
+
+/// Torrents that are kept for their count of completed downloads alone: 262,144 and one, which strangers could make
+/// more of.
+#[test]
+fn ghosts_are_bounded() {
+    let mut desk = Desk::open();
+    desk.reach.peers_max = 0;
+    for n in 0..262_144 + 1000 {
+        desk.announce(v4(1), &with(Event::Completed, seed(key(n), 1))).expect("open");
+        desk.announce(v4(1), &with(Event::Stopped, seed(key(n), 1))).expect("open");
+    }
+    assert_eq!(desk.tracker.totals().ghosts, 262_144);
+    assert_eq!(desk.tracker.torrents(), 262_144);
+    assert_eq!(desk.scrape(key(0)).downloaded, 1, "the first are kept");
+    assert_eq!(desk.scrape(key(262_144)).downloaded, 0);
+}
+
+#[test]
+fn each_list_of_a_hybrid_holds_who_announced_its_hash() {
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    let (a, b, c) = (v4(1), v4(2), v6(3));
+    for (from, hash) in [(a, by_v1()), (a, by_v2()), (b, by_v1()), (c, by_v2())] {
+        desk.announce(from, &leech(hash, 1)).expect("registered");
+    }
+    desk.announce(a, &leech(by_v1(), 1)).expect("registered");
+    assert_eq!((desk.response.peers4.len(), desk.response.peers6.len()), (6, 0), "A on v1 gets B");
+    desk.announce(a, &leech(by_v2(), 1)).expect("registered");
+    assert_eq!((desk.response.peers4.len(), desk.response.peers6.len()), (0, 18), "A on v2 gets C");
+    desk.announce(b, &leech(by_v1(), 1)).expect("registered");
+    assert_eq!((desk.response.peers4.len(), desk.response.peers6.len()), (6, 0), "B gets A");
+    assert_eq!(desk.told(), (0, 3), "each counted once");
+}
+
+#[test]
+fn a_changed_v1_hash_drops_who_knew_no_other() {
+    let mut desk = Desk::open();
+    let (before, after) = (InfoHashes::Hybrid(V1, V2), InfoHashes::Hybrid(V1Hash([0x12; 20]), V2));
+    desk.register(before, None, 0);
+    for (from, hash) in [(v4(1), by_v1()), (v4(2), by_v2()), (v4(3), by_v1()), (v4(3), by_v2())] {
+        desk.announce(from, &leech(hash, 1)).expect("open");
+    }
+    desk.register(after, Some(before), 0);
+    assert_eq!(desk.scrape(by_v2()).incomplete, 2);
+    assert_eq!(desk.scrape(by_v1()).incomplete, 0, "a hash of nothing now");
+    desk.announce(v4(4), &leech(AnnouncedHash::Short(SwarmKey([0x12; 20])), 2)).expect("open");
+    assert_eq!((desk.told(), desk.response.peers4.len()), ((0, 3), 0), "nobody has announced the new one");
+}
+
+#[test]
+fn a_stranger_that_stops_leaves_no_record() {
+    let mut desk = Desk::open();
+    assert_eq!(desk.announce(v6(1), &with(Event::Stopped, leech(key(1), 1))), Ok(()));
+    assert_eq!((desk.told(), desk.tracker.torrents()), ((0, 0), 0));
+    desk.announce(v4(1), &leech(key(1), 1)).expect("open");
+    desk.announce(v6(1), &with(Event::Stopped, leech(key(1), 1))).expect("open");
+    assert_eq!((desk.told(), desk.response.peers4.len()), ((0, 1), 0));
+}

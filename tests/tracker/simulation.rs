@@ -30,7 +30,7 @@ fn the_tracker_does_what_the_model_does() {
 
 fn play(seed: u64) {
     let mut world = World::new(seed);
-    let steps = if world.big { 5000 } else { 250 };
+    let steps = if world.big { 5000 } else { 200 };
     for step in 0..steps {
         world.step(step);
     }
@@ -61,8 +61,8 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let big = seed % 16 == 15;
-        let crowd = if big { [70, 150, 700, 3000][(seed / 16 % 4) as usize] } else { 0 };
+        let big = seed % 32 == 31;
+        let crowd = if big { [70, 150, 700, 3000][(seed / 32 % 4) as usize] } else { 0 };
         let access = if rng.below(3) == 0 { Access::Registered } else { Access::Open };
         let policy = Policy {
             access,
