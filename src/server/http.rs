@@ -124,6 +124,13 @@ impl Server {
         self.sessions.set_deadline(conn, now.mono + session::WRITE_MS);
     }
 
+    /// Bytes kept of what a client sent and of what it has not taken, for a test of their bound.
+    pub fn held_bytes(&mut self, conn: Conn) -> (usize, usize) {
+        let Some(session) = self.sessions.get(conn) else { return (0, 0) };
+        let upload = if let Phase::Body(upload) = &session.phase { upload.bytes.len() } else { 0 };
+        (session.input.len() + upload, session.output.len())
+    }
+
     /// What is still to be written.
     pub fn output(&mut self, conn: Conn) -> &[u8] {
         self.sessions.get(conn).map_or(&[], |session| &session.output[session.written..])
