@@ -7,7 +7,9 @@ use super::api;
 use super::reply::{Framing, Reply};
 use super::session::{self, BodyLeft, Parked, Phase, Upload};
 use super::{Conn, Health, Next, Server};
-use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
+use crate::base::limits::{
+    HTTP_IDLE_BODY_BYTES_MAX, HTTP_PIPELINED_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX,
+};
 use crate::base::{Millis, Now};
 use crate::mailbox::Ticket;
 use crate::registry::ApiError;
@@ -99,9 +101,13 @@ impl Server {
     pub fn resume(&mut self, now: Now, conn: Conn, out: &mut Vec<u8>) -> Next {
         let before = out.len();
         let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
+        if session.is_held_back && !session.output.is_empty() {
+            return Next::Wait;
+        }
         // The socket may have taken a part of an earlier answer already.
         let written = std::mem::take(&mut session.written);
         out.extend_from_slice(&std::mem::take(&mut session.output)[written..]);
+        session.is_held_back = false;
         let held = std::mem::take(&mut session.input);
         let next = match session.phase {
             Phase::Closing => Next::Close { linger: false },
@@ -124,6 +130,13 @@ impl Server {
         self.sessions.set_deadline(conn, now.mono + session::WRITE_MS);
     }
 
+    /// Bytes kept of what a client sent and of what it has not taken, for a test of their bound.
+    pub fn held_bytes(&mut self, conn: Conn) -> (usize, usize) {
+        let Some(session) = self.sessions.get(conn) else { return (0, 0) };
+        let upload = if let Phase::Body(upload) = &session.phase { upload.bytes.len() } else { 0 };
+        (session.input.len() + upload, session.output.len())
+    }
+
     /// What is still to be written.
     pub fn output(&mut self, conn: Conn) -> &[u8] {
         self.sessions.get(conn).map_or(&[], |session| &session.output[session.written..])
@@ -143,7 +156,11 @@ impl Server {
         } else if bytes > 0 {
             deadline = now.mono + session::WRITE_MS;
         }
+        let goes_on = done && session.is_held_back;
         self.sessions.set_deadline(conn, deadline);
+        if goes_on {
+            self.sessions.ready.push(conn);
+        }
         done
     }
 
@@ -187,7 +204,12 @@ impl Server {
 
     fn work_through(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Next {
         let mut rest = bytes;
+        let before = out.len();
         let next = loop {
+            if out.len() - before >= HTTP_PIPELINED_BYTES_MAX && !rest.is_empty() {
+                self.hold_back(conn);
+                break Next::Wait;
+            }
             match self.step(now, conn, rest, out) {
                 Step::Used(used) => rest = &rest[used..],
                 Step::Short => break Next::Read,
@@ -203,6 +225,14 @@ impl Server {
         };
         self.settle(now, conn, rest, next);
         next
+    }
+
+    /// What has been answered must be taken before more is made of a few pipelined bytes: `ready` names the connection
+    /// at once, and again when its output has been written.
+    fn hold_back(&mut self, conn: Conn) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        session.is_held_back = true;
+        self.sessions.ready.push(conn);
     }
 
     /// Keeps what is left and sets the deadline of what the connection does now.

@@ -6,7 +6,7 @@
 //! 1. `datagram` for each datagram: send `reply` back when it says so.
 //! 2. `opened` for each new connection; `received` with what came in on one, then write what it appended to `out`;
 //!    `unsent` keeps what the socket did not take. Do as the returned `Next` says.
-//! 3. `delivered` for each message of the store; then `ready` names the connections that have something to write.
+//! 3. `delivered` for each message of the store; then `ready` names the connections that can go on: `resume`.
 //! 4. `woke`, at the latest at `next_deadline`; then `overdue` names the connections to close.
 //! 5. `next_mail` until there is none.
 

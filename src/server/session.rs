@@ -95,6 +95,8 @@ pub struct Session {
     pub output: Vec<u8>,
     /// How many of them have been written.
     pub written: usize,
+    /// Pipelined requests wait in `input` until the answers before them have been taken.
+    pub is_held_back: bool,
     /// When it will be closed if nothing happens.
     pub deadline: Millis,
     /// When its entry in the queue of timers comes up, if it has one: never later than the deadline. Any other entry
@@ -150,6 +152,7 @@ impl Sessions {
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
+            is_held_back: false,
             deadline,
             timed: None,
             generation: self.generations,

@@ -137,3 +137,51 @@ fn the_date_is_that_of_the_answer() {
     daemon.advance(61_000);
     assert_eq!(daemon.get(PEER, "/").field("date"), Some("Tue, 14 Nov 2023 22:15:01 GMT"));
 }
+
+/// A client that pipelines the longest pages and reads nothing: answers are made when earlier ones have been taken,
+/// and in the end all of them came, in order.
+#[test]
+fn answers_are_not_made_faster_than_they_are_taken() {
+    let mut daemon = Daemon::new();
+    let conn = daemon.open(PEER);
+    let requests = "GET /metrics HTTP/1.1\r\nHost:\r\n\r\n".repeat(240) + "GET /x HTTP/1.1\r\nHost:\r\n\r\n";
+    let (out, mut next) = daemon.send(conn, &requests);
+    let bound = 64 * 1024 + 16 * 1024;
+    assert!(out.len() < bound, "{} bytes at once", out.len());
+    assert_eq!(next, Next::Wait, "not read meanwhile");
+    let mut taken = out[..100].to_vec();
+    daemon.server.unsent(daemon.now, conn, &out[100..]);
+    while let Some((_, out, then)) = daemon.resume() {
+        assert_eq!((out, then), (Vec::new(), Next::Wait), "nothing new while an answer waits");
+    }
+    for _ in 0..1000 {
+        let waiting = daemon.server.output(conn).to_vec();
+        assert!(waiting.len() < bound);
+        if waiting.is_empty() {
+            break;
+        }
+        taken.extend_from_slice(&waiting);
+        daemon.server.sent(daemon.now, conn, waiting.len());
+        while let Some((_, out, then)) = daemon.resume() {
+            next = then;
+            daemon.server.unsent(daemon.now, conn, &out);
+        }
+    }
+    let statuses: Vec<u16> = Reply::all(&taken).iter().map(|reply| reply.status).collect();
+    assert_eq!(statuses, [vec![200; 240], vec![404]].concat());
+    assert_eq!(next, Next::Read);
+}
+
+/// The same client, but its socket takes everything at once.
+#[test]
+fn a_fast_reader_gets_all_answers_in_one_turn() {
+    let mut daemon = Daemon::new();
+    let conn = daemon.open(PEER);
+    let requests = "GET /metrics HTTP/1.1\r\nHost:\r\n\r\n".repeat(240);
+    let (mut out, mut next) = daemon.send(conn, &requests);
+    while let Some((_, more, then)) = daemon.resume() {
+        out.extend(more);
+        next = then;
+    }
+    assert_eq!((Reply::all(&out).len(), next), (240, Next::Read));
+}
