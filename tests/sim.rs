@@ -93,6 +93,8 @@ impl Simulation {
             tracker_secret: None,
             connection_id_secret: b"sim".to_vec(),
             connections_max: 4 + rng.below(12),
+            whitelist: Default::default(),
+            process: Default::default,
             version: ("0", "sim"),
         };
         let server = Server::new(settings, seed, &Loaded::default(), now);
@@ -149,17 +151,18 @@ impl Simulation {
     }
 
     fn open(&mut self) {
-        if self.server.is_full() {
-            match self.server.idle_connection() {
-                Some(idle) => self.close(idle),
+        let peer = SocketAddr::from(([192, 0, 2, self.rng.below(200) as u8], 1));
+        let conn = self.server.opened(self.now, peer);
+        if self.server.is_overfull() {
+            match self.server.least_wanted(self.now) {
+                Some(other) => self.close(other),
                 None => {
                     let mut out = Vec::new();
-                    return self.server.shed(self.now, Shed::Limit, &mut out);
+                    self.server.shed(self.now, Shed::Limit, &mut out);
+                    return self.server.closed(conn);
                 }
             }
         }
-        let peer = SocketAddr::from(([192, 0, 2, self.rng.below(200) as u8], 1));
-        let conn = self.server.opened(self.now, peer);
         let mut client = Client {
             to_send: VecDeque::new(),
             expected: VecDeque::new(),
