@@ -7,6 +7,10 @@ PYTHON ?= python3
 # Where cargo puts what it builds.
 OUT := $(or $(CARGO_TARGET_DIR),target)
 
+# What --version says; a clone of nothing but the files is "unknown".
+export BUILD_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+export BUILD_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null || echo unknown)
+
 BIN := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share/weightless
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -24,7 +28,7 @@ build: ## build weightless and wl for use, into target/release
 	$(CARGO) build --release --locked -p wl
 
 run: build ## build, then start a tracker on http 8080 and udp 1337 with ./weightless.db
-	@printf '\n%s\n' \
+	@printf '%s\n' '' \
 	  'Starting a tracker. When it says "live", open a second terminal here and register something:' \
 	  '' \
 	  '    $(OUT)/release/wl create path/to/your/data' \
@@ -37,7 +41,8 @@ test: test-tools ## run every test; installs what is missing for that (python ve
 	@printf '\n== build: wl, which the tests start ==\n'
 	$(CARGO) build --locked -p wl
 	@printf '\n== unit and integration tests, real clients included ==\n'
-	WL_TEST_PYTHON="$(CURDIR)/.venv/bin/python" $(CARGO) test --locked --workspace --no-fail-fast
+	WL_TEST_PYTHON="$(CURDIR)/.venv/bin/python" WL_TEST_NODE_MODULES="$(CURDIR)/.venv/node_modules" \
+	  $(CARGO) test --locked --workspace --no-fail-fast
 	@printf '\n== make test: everything passed ==\n'
 
 # Real clients, from PyPI and Debian, each only if it is not there yet.
@@ -49,13 +54,14 @@ check: ## what must hold before a push: format, lints, docs, floors, no database
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@! $(CARGO) tree --locked -p wl -e normal | grep rusqlite || { echo 'wl must not link a database'; exit 1; }
+	@tree=$$($(CARGO) tree --locked -p wl -e normal) || exit 1; \
+	  if echo "$$tree" | grep rusqlite; then echo 'wl must not link a database'; exit 1; fi
 	$(CARGO) test --locked --test floors
 
 bench: ## run the benchmarks
 	$(CARGO) bench --locked --workspace
 
-bench-compare: ## the same load for this tracker, aquatic, opentracker and a bare echo; QUICK=1 for two minutes
+bench-compare: ## the same load for us, for other trackers and for bare servers; QUICK=1 for a first look
 	@bench/compare.sh
 
 install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing

@@ -15,4 +15,6 @@ pub mod server;
 pub mod store;
 pub mod torrent;
 pub mod tracker;
+#[cfg(feature = "daemon")]
+pub mod whitelist;
 pub mod wire;

@@ -7,21 +7,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use weightless::base::limits;
-use weightless::config::{Command, Config, DbPath, Probe};
-use weightless::reactor::{self, Ended, Listen, Reactor, Seat, StoreEnds};
-use weightless::server::{Server, Settings};
+use weightless::config::{Command, Config, ConfigError, DbPath, Probe};
+use weightless::reactor::{self, Ended, Ends, Listen, Reactor, Seat};
+use weightless::server::{ProcessStats, Server, Settings};
 use weightless::store::{self, StoreConfig};
+use weightless::tracker::whitelist::Whitelist;
 use weightless::tracker::{Access, Policy};
+use weightless::whitelist::Watcher;
 use weightless::wire::passkey::{self, PasskeyKey};
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let argv0 = args.next().unwrap_or_else(|| OsString::from("weightless"));
-    let command = Config::load(&argv0, args, |name| std::env::var_os(name), |path| std::fs::read(path));
-    match command {
+    match load_config() {
         Ok(Command::Help(text)) => say(&text),
         Ok(Command::Version) => say(&format!("weightless {VERSION} ({COMMIT})\n")),
-        Ok(Command::CheckConfig(config)) => say(&config.report()),
+        Ok(Command::CheckConfig(config)) => check_config(&config),
         Ok(Command::HealthCheck(config)) => health_check(&config),
         Ok(Command::UsageStatus(_)) => {
             eprintln!("weightless: usage accounting is not in use");
@@ -30,6 +29,30 @@ fn main() -> ExitCode {
         Ok(Command::Run(config)) => run(&config),
         Err(error) => {
             eprintln!("weightless: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reads the settings: once at start, and again on SIGHUP.
+fn load_config() -> Result<Command, ConfigError> {
+    let mut args = std::env::args_os();
+    let argv0 = args.next().unwrap_or_else(|| OsString::from("weightless"));
+    Config::load(&argv0, args, |name| std::env::var_os(name), |path| std::fs::read(path))
+}
+
+/// Prints what counts, and looks at what it points to.
+fn check_config(config: &Config) -> ExitCode {
+    print!("{}", config.report());
+    let Some(path) = &config.whitelist else { return ExitCode::SUCCESS };
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let mut bad = 0;
+            let list = Whitelist::parse(&bytes, |_| bad += 1);
+            say(&format!("whitelist: {} info hashes, {bad} lines that are none\n", list.len()))
+        }
+        Err(error) => {
+            eprintln!("weightless: WHITELIST {}: {error}", path.display());
             ExitCode::from(2)
         }
     }
@@ -62,17 +85,29 @@ fn serve(config: &Config) -> Result<Ended, String> {
     let bound =
         reactor::bind(&listen).map_err(|(address, error)| format!("cannot listen on {address}: {error}"))?;
     let (seat, waker) = Reactor::prepare(bound).map_err(|error| format!("cannot poll: {error}"))?;
-    let settings = settings(config, descriptors)?;
+    let watcher = config.whitelist.clone().map(|path| {
+        let waker = waker.clone();
+        Watcher::start(path, move || drop(waker.wake()))
+    });
+    let mut settings = settings(config, descriptors)?;
+    settings.whitelist = watcher.as_ref().and_then(|watcher| watcher.lists.recv().ok()).unwrap_or_default();
     let server = Server::new(settings, random_u64()?, &loaded, Seat::now());
     drop(loaded);
     let store = opened.start(move || drop(waker.wake()));
     let ready = ready_line(&seat);
-    let ends = StoreEnds {
+    let ends = Ends {
         to_writer: store.to_writer.clone(),
         to_reader: store.to_reader.clone(),
         from_store: store.from_store.clone(),
+        lists: watcher.as_ref().map_or_else(crossbeam_channel::never, |watcher| watcher.lists.clone()),
     };
-    let reload = Box::new(|_: &mut Server| log::info!("nothing to reload"));
+    let mut current = config.clone();
+    let reload = Box::new(move |server: &mut Server| {
+        if let Some(watcher) = &watcher {
+            watcher.look_now();
+        }
+        reload(&mut current, server, descriptors);
+    });
     let reactor = seat.with(server, ends, reload).map_err(|error| format!("cannot poll: {error}"))?;
     println!("{ready}");
     let _ = std::io::stdout().flush();
@@ -81,6 +116,25 @@ fn serve(config: &Config) -> Result<Ended, String> {
         store.join();
     }
     Ok(ended)
+}
+
+/// SIGHUP: takes over what may change. A value that cannot be read leaves everything as it was.
+fn reload(current: &mut Config, server: &mut Server, descriptors: u64) {
+    let newer = match load_config() {
+        Ok(Command::Run(newer)) => newer,
+        Ok(_) => return,
+        Err(error) => return log::error!("settings are not reloaded: {error}"),
+    };
+    for name in current.reload(&newer) {
+        log::warn!("{name} has changed, but needs a restart");
+    }
+    match settings(current, descriptors) {
+        Ok(settings) => {
+            server.reload(settings);
+            log::info!("settings reloaded");
+        }
+        Err(error) => log::error!("settings are not reloaded: {error}"),
+    }
 }
 
 fn ready_line(seat: &Seat) -> String {
@@ -124,8 +178,10 @@ fn settings(config: &Config, descriptors: u64) -> Result<Settings, String> {
         trust_ip_param: config.trust_ip_param,
         registry_key: config.registry_key.as_ref().map(|key| key.bytes().to_vec()),
         tracker_secret: config.tracker_secret.as_ref().map(|secret| secret.bytes().to_vec()),
+        whitelist: Whitelist::default(),
         connection_id_secret: secret,
         connections_max: u64::from(wanted).min(possible) as u32,
+        process: process_stats,
         version: (VERSION, COMMIT),
     })
 }
@@ -151,14 +207,38 @@ fn start_log(config: &Config) {
 
 /// As many descriptors as the system lets us have; each connection is one.
 fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let limit = if raised.is_ok() { limit.maximum } else { limit.current }.unwrap_or(u64::MAX);
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
     if limit < 256 {
         log::warn!("only {limit} file descriptors are allowed; most connections will be turned away");
     }
     limit
+}
+
+/// What /proc says about this process; zeros where there is no /proc.
+fn process_stats() -> ProcessStats {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    // User and system time stand behind the name, which may hold anything but is the last thing in parentheses.
+    let stat = read("/proc/self/stat");
+    let ticks = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|number| number.parse::<u64>().ok()).sum();
+    let open_fds = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    let max_fds =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(0, |limit| limit.0);
+    ProcessStats {
+        // A tick is 10 ms on every Linux that this is built for.
+        cpu_ms: ticks * 10,
+        resident_bytes: kib("VmRSS:") * 1024,
+        virtual_bytes: kib("VmSize:") * 1024,
+        open_fds,
+        max_fds,
+    }
 }
 
 fn random_bytes() -> Result<[u8; 32], String> {
@@ -229,7 +309,7 @@ fn say(text: &str) -> ExitCode {
 const PROBE: Duration = Duration::from_millis(2_500);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.
-const COMMIT: &str = match option_env!("WEIGHTLESS_COMMIT") {
+const COMMIT: &str = match option_env!("BUILD_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };

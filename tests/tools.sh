@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: libtorrent in a python venv, aria2.
+# Installs what the tests need and the machine lacks: libtorrent in a python venv, npm's
+# bittorrent-tracker beside it, aria2, transmission.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -35,6 +36,23 @@ if ! "$venv/bin/python" -c 'import libtorrent' 2>/dev/null; then
     echo "installing libtorrent into $venv"
     "$python" -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check libtorrent
+fi
+
+if ! command -v transmission-daemon >/dev/null; then
+    echo 'installing transmission-daemon'
+    apt_install transmission-daemon
+fi
+
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    echo 'installing node and npm'
+    apt_install nodejs npm
+fi
+
+# Version 10 is the last without code to be compiled.
+if [ ! -d "$venv/node_modules/bittorrent-tracker" ]; then
+    echo "installing bittorrent-tracker into $venv/node_modules"
+    npm install --prefix "$venv" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error \
+        bittorrent-tracker@10 >/dev/null
 fi
 
 aria2c --version | head -n 1

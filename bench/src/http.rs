@@ -1,330 +1,354 @@
-//! The HTTP generator (BEP 3): a closed loop over connections that are kept, or with one connection for each request.
+//! An HTTP tracker client (BEP 3, BEP 23) that is many clients: announces over connections kept alive, or over one
+//! connection each, always with as many under way.
+//!
+//! Each connection has a source address of its own choosing and announces the peers of that source. It polls instead
+//! of sleeping, so that the server never pays for waking us.
 
-use crate::account::Usage;
-use crate::peers::{self, Peers, SOURCES};
-use crate::report::Outcome;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use std::io::{self, Write};
-use std::net::SocketAddrV4;
-use std::os::fd::OwnedFd;
+use crate::population::{Population, address};
+use crate::sys::{Epoll, Trigger, bind_without_port};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// A tracker to load over HTTP.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Where it is.
-    pub address: SocketAddrV4,
-    /// The path of announces.
-    pub path: String,
-    /// Its process, if it is to be accounted for.
-    pub pid: Option<u32>,
-    /// Peers asked for.
-    pub peers_wanted: u32,
-}
-
-/// What happens to a connection after an answer.
+/// How long a connection lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keep {
-    /// The next request goes over it.
-    Alive,
-    /// It is closed by the server and another is made.
-    Close,
+pub enum Connections {
+    /// For as many announces as the server lets it.
+    KeptAlive,
+    /// For one announce; we ask for `Connection: close` and wait for the server to do so.
+    OneEach,
 }
 
-/// What the connections do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Work {
-    /// Every peer announces once.
-    Fill,
-    /// Peers that are there announce again, for so long.
-    Announce(Duration),
-    /// Random bytes, for so long.
-    Flood(Duration),
+/// What happened since the last `take_tally`.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    /// Announces answered with status 200 and no failure reason.
+    pub answers: u64,
+    /// Bytes of those answers, heads included.
+    pub answer_bytes: u64,
+    /// Other answers.
+    pub errors: u64,
+    /// Announces whose connection broke or stood still. A server that ends a connection between two announces
+    /// loses none: a client would just connect again.
+    pub lost: u64,
+    /// Connections opened.
+    pub connections: u64,
+    /// The beginning of one error.
+    pub error_text: Option<String>,
 }
 
-/// One place for a connection. It keeps its source address for ever, and announces only peers at that address.
-struct Lane {
-    fd: Option<OwnedFd>,
+/// The connections.
+pub struct Client {
+    server: SockAddr,
+    host: String,
+    population: Population,
+    peers_wanted: u32,
+    mode: Connections,
+    epoll: Epoll,
+    places: Vec<Place>,
+    next_source: u32,
+    tally: Tally,
+}
+
+struct Place {
+    stream: Option<TcpStream>,
     source: u32,
-    /// Peers of this source that have announced, in a fill.
-    sequence: u32,
+    /// Whether this connection has had an answer.
+    reused: bool,
     request: Vec<u8>,
-    sent: usize,
+    written: usize,
     answer: Vec<u8>,
-    begun: Instant,
+    began: Instant,
 }
 
-/// Runs a closed loop over `connections` connections at a time.
-pub fn run(
-    target: &Target,
-    peers: Peers,
-    work: Work,
-    keep: Keep,
-    connections: usize,
-    seed: u64,
-) -> io::Result<Outcome> {
-    if !target.address.ip().is_loopback() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "only loopback may be loaded"));
-    }
-    // In a fill every source needs a lane of its own, or its peers would not announce.
-    let lanes = if work == Work::Fill { SOURCES as usize } else { connections.clamp(1, CONNECTIONS_MAX) };
-    let usage = || target.pid.map(Usage::of).transpose();
-    let mut load = Load {
-        target,
-        peers,
-        work,
-        keep,
-        poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-        lanes: (0..lanes).map(|at| Lane::new(at as u32 % SOURCES)).collect(),
-        rng: fastrand::Rng::with_seed(seed),
-        outcome: Outcome::default(),
-        open: true,
-    };
-    let before = usage()?;
-    let begun = Instant::now();
-    let deadline = begun
-        + match work {
-            Work::Fill => crate::udp::LASTS_MAX,
-            Work::Announce(lasts) | Work::Flood(lasts) => lasts.min(crate::udp::LASTS_MAX),
-        };
-    load.work(deadline)?;
-    load.outcome.took = begun.elapsed();
-    load.outcome.usage = before.zip(usage()?);
-    Ok(load.outcome)
-}
-
-struct Load<'a> {
-    target: &'a Target,
-    peers: Peers,
-    work: Work,
-    keep: Keep,
-    poll: OwnedFd,
-    lanes: Vec<Lane>,
-    rng: fastrand::Rng,
-    outcome: Outcome,
-    /// Whether new requests are made.
-    open: bool,
-}
-
-/// How far a lane has come.
-enum Progress {
-    /// It waits for its socket.
-    Waits,
-    /// The answer is complete.
+/// What became of a connection after it was looked at.
+enum Step {
+    Wait,
     Answered,
-    /// The connection broke.
     Broken,
 }
 
-impl Load<'_> {
-    fn work(&mut self, deadline: Instant) -> io::Result<()> {
-        for at in 0..self.lanes.len() {
-            self.begin(at)?;
-        }
-        let mut events = Vec::with_capacity(1024);
-        let mut swept = Instant::now();
-        while self.lanes.iter().any(|lane| lane.fd.is_some()) {
-            events.clear();
-            // No sleep: waking the generator would be charged to the server.
-            let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), Some(&at_once)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            for event in &events {
-                self.progress(event.data.u64() as usize)?;
-            }
-            let now = Instant::now();
-            self.open &= now < deadline;
-            if now - swept > Duration::from_millis(500) {
-                swept = now;
-                self.give_up(now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Connections that have waited too long are lost.
-    fn give_up(&mut self, now: Instant) -> io::Result<()> {
-        for at in 0..self.lanes.len() {
-            if self.lanes[at].fd.is_some() && now - self.lanes[at].begun > LOST_AFTER {
-                self.outcome.lost += 1;
-                self.lanes[at].fd = None;
-                self.begin(at)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the next request of a lane, over its connection or a new one.
-    fn begin(&mut self, at: usize) -> io::Result<()> {
-        if !self.write_request(at) {
-            self.lanes[at].fd = None;
-            return Ok(());
-        }
-        if self.lanes[at].fd.is_none() {
-            let fd = self.connect(self.lanes[at].source)?;
-            epoll::add(&self.poll, &fd, EventData::new_u64(at as u64), EventFlags::IN)?;
-            self.lanes[at].fd = Some(fd);
-        }
-        self.progress(at)
-    }
-
-    fn progress(&mut self, at: usize) -> io::Result<()> {
-        match self.lanes[at].progress(&self.poll, at, self.work)? {
-            Progress::Waits => return Ok(()),
-            Progress::Broken => {
-                // Random bytes are answered, if at all, and closed: that is what is expected.
-                if !matches!(self.work, Work::Flood(_)) {
-                    self.outcome.lost += 1;
-                }
-                self.lanes[at].fd = None;
-            }
-            Progress::Answered => {
-                let answer = &self.lanes[at].answer;
-                self.outcome.answer_bytes += answer.len() as u64;
-                let ok = answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.0 200");
-                let failed = !ok || answer.windows(14).any(|window| window == b"failure reason");
-                *(if failed { &mut self.outcome.errors } else { &mut self.outcome.answers }) += 1;
-                if self.keep == Keep::Close {
-                    self.lanes[at].fd = None;
-                }
-            }
-        }
-        self.begin(at)
-    }
-
-    /// False: there is nothing more to ask.
-    fn write_request(&mut self, at: usize) -> bool {
-        let lane = &mut self.lanes[at];
-        lane.begun = Instant::now();
-        lane.sent = 0;
-        lane.answer.clear();
-        lane.request.clear();
-        if !self.open {
-            return false;
-        }
-        let peer = match self.work {
-            Work::Fill => {
-                let peer = u64::from(lane.sequence) * u64::from(SOURCES) + u64::from(lane.source);
-                lane.sequence += 1;
-                if peer >= u64::from(self.peers.count) {
-                    return false;
-                }
-                peer as u32
-            }
-            Work::Announce(_) => self.peers.leecher_at(lane.source, &mut self.rng),
-            Work::Flood(_) => {
-                lane.request.resize(self.rng.usize(1..2000), 0);
-                self.rng.fill(&mut lane.request);
-                return true;
-            }
+impl Client {
+    /// `connections` of them, none opened yet.
+    pub fn new(
+        server: SocketAddrV4,
+        population: Population,
+        connections: u32,
+        peers_wanted: u32,
+        mode: Connections,
+    ) -> io::Result<Self> {
+        let place = || Place {
+            stream: None,
+            source: 0,
+            reused: false,
+            request: Vec::new(),
+            written: 0,
+            answer: Vec::new(),
+            began: Instant::now(),
         };
-        write_announce(&mut lane.request, self.target, self.peers, peer, self.keep);
-        true
+        Ok(Self {
+            server: server.into(),
+            host: server.to_string(),
+            population,
+            peers_wanted,
+            mode,
+            epoll: Epoll::new()?,
+            places: (0..connections.clamp(1, CONNECTIONS_MAX)).map(|_| place()).collect(),
+            next_source: 0,
+            tally: Tally::default(),
+        })
     }
 
-    fn connect(&self, source: u32) -> io::Result<OwnedFd> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        rustix::net::bind(&fd, &SocketAddrV4::new(peers::source_ip(source), 0))?;
-        match rustix::net::connect(&fd, &self.target.address) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
-            Err(error) => Err(error.into()),
+    /// What happened since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Announces peers chosen at random, the next as soon as one is answered.
+    pub fn closed_loop(&mut self, chance: &mut fastrand::Rng, duration: Duration) -> io::Result<()> {
+        let end = Instant::now() + duration;
+        let mut next_sweep = Instant::now();
+        let mut ready = Vec::new();
+        loop {
+            let now = Instant::now();
+            if now > end {
+                return Ok(());
+            }
+            if now >= next_sweep {
+                next_sweep = now + Duration::from_millis(20);
+                self.sweep(now, chance)?;
+            }
+            ready.extend(self.epoll.wait(0)?);
+            for token in ready.drain(..) {
+                self.look(token as usize, chance)?;
+            }
         }
     }
-}
 
-impl Lane {
-    fn new(source: u32) -> Self {
-        let (request, answer) = (Vec::with_capacity(2048), Vec::with_capacity(4096));
-        Self { fd: None, source, sequence: 0, request, sent: 0, answer, begun: Instant::now() }
+    /// Opens what is closed, and gives up what stands still.
+    fn sweep(&mut self, now: Instant, chance: &mut fastrand::Rng) -> io::Result<()> {
+        for at in 0..self.places.len() {
+            let place = &mut self.places[at];
+            if place.stream.is_some() && now - place.began > ANSWER_TIME_MAX {
+                place.stream = None;
+                self.tally.lost += 1;
+            }
+            if place.stream.is_none() {
+                self.open(at, chance)?;
+            }
+        }
+        Ok(())
     }
 
-    fn progress(&mut self, poll: &OwnedFd, at: usize, work: Work) -> io::Result<Progress> {
-        let Some(fd) = &self.fd else { return Ok(Progress::Waits) };
-        if self.sent < self.request.len() {
-            let waited = self.sent > 0;
-            match rustix::net::send(fd, &self.request[self.sent..], SendFlags::NOSIGNAL) {
-                Ok(bytes) => self.sent += bytes,
-                Err(Errno::AGAIN | Errno::NOTCONN) => {}
-                Err(_) => return Ok(Progress::Broken),
-            }
-            let wanted = if self.sent < self.request.len() {
-                EventFlags::IN | EventFlags::OUT
-            } else {
-                EventFlags::IN
-            };
-            if waited || wanted != EventFlags::IN {
-                epoll::modify(poll, fd, EventData::new_u64(at as u64), wanted)?;
-            }
-            // The answer cannot be there yet.
-            return Ok(Progress::Waits);
-        }
-        let mut bytes = [0u8; 8192];
-        match rustix::io::read(fd, &mut bytes) {
-            Ok(0) if self.answer.is_empty() => Ok(Progress::Broken),
-            Ok(0) => {
-                Ok(if is_complete(&self.answer).is_some() { Progress::Answered } else { Progress::Broken })
-            }
-            Ok(count) => {
-                self.answer.extend_from_slice(&bytes[..count]);
-                let random = matches!(work, Work::Flood(_));
-                Ok(if !random && is_complete(&self.answer) == Some(true) {
-                    Progress::Answered
+    fn look(&mut self, at: usize, chance: &mut fastrand::Rng) -> io::Result<()> {
+        match self.places[at].step(self.mode) {
+            Step::Wait => Ok(()),
+            Step::Answered => {
+                let place = &mut self.places[at];
+                if is_good(&place.answer) {
+                    self.tally.answers += 1;
+                    self.tally.answer_bytes += place.answer.len() as u64;
                 } else {
-                    Progress::Waits
-                })
+                    self.tally.errors += 1;
+                    let beginning = &place.answer[..place.answer.len().min(200)];
+                    self.tally
+                        .error_text
+                        .get_or_insert_with(|| String::from_utf8_lossy(beginning).into_owned());
+                }
+                if self.mode == Connections::OneEach || says_close(&place.answer) {
+                    return self.open(at, chance);
+                }
+                self.begin(at, chance);
+                self.places[at].reused = true;
+                // The edge that said "writable" is past: write now.
+                match self.places[at].write() {
+                    Ok(()) => Ok(()),
+                    Err(_) => self.broken(at, chance),
+                }
             }
-            Err(Errno::AGAIN | Errno::NOTCONN) => Ok(Progress::Waits),
-            Err(_) => Ok(Progress::Broken),
+            Step::Broken => self.broken(at, chance),
+        }
+    }
+
+    fn broken(&mut self, at: usize, chance: &mut fastrand::Rng) -> io::Result<()> {
+        let place = &self.places[at];
+        self.tally.lost += u64::from(!place.reused || !place.answer.is_empty());
+        self.open(at, chance)
+    }
+
+    /// A new connection for a place, its request sent if the handshake ends at once, as it does on loopback.
+    fn open(&mut self, at: usize, chance: &mut fastrand::Rng) -> io::Result<()> {
+        let source = self.next_source;
+        self.next_source = (source + 1) % self.population.sources.min(self.population.peers);
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        // The port is chosen by connect, which knows the server: any that is free towards it will do.
+        bind_without_port(&socket)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&SocketAddrV4::new(address(source), 0).into())?;
+        match socket.connect(&self.server) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        self.places[at].source = source;
+        self.places[at].reused = false;
+        self.begin(at, chance);
+        let place = &mut self.places[at];
+        place.stream = Some(socket.into());
+        self.tally.connections += 1;
+        let wrote = place.write();
+        if let Some(stream) = &place.stream {
+            self.epoll.add(stream.as_raw_fd(), at as u64, Trigger::Edge)?;
+        }
+        // A refused connection shows as an event soon.
+        wrote.or(Ok(()))
+    }
+
+    fn begin(&mut self, at: usize, chance: &mut fastrand::Rng) {
+        let place = &mut self.places[at];
+        let peer = self.population.peer_at(place.source, chance.u32(..));
+        place.request.clear();
+        write_request(&mut place.request, &self.population, peer, self.peers_wanted, self.mode, &self.host);
+        place.written = 0;
+        place.answer.clear();
+        place.began = Instant::now();
+    }
+}
+
+impl Place {
+    fn write(&mut self) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        while self.written < self.request.len() {
+            match stream.write(&self.request[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if is_pending(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, mode: Connections) -> Step {
+        if self.write().is_err() {
+            return Step::Broken;
+        }
+        let Some(stream) = &mut self.stream else { return Step::Wait };
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) if answer_is_whole(&self.answer).unwrap_or(!self.answer.is_empty()) => {
+                    return Step::Answered;
+                }
+                Ok(0) => return Step::Broken,
+                Ok(count) => {
+                    self.answer.extend_from_slice(&buffer[..count]);
+                    if self.answer.len() > ANSWER_BYTES_MAX {
+                        return Step::Broken;
+                    }
+                    if mode == Connections::KeptAlive && answer_is_whole(&self.answer) == Some(true) {
+                        return Step::Answered;
+                    }
+                }
+                Err(error) if is_pending(&error) => return Step::Wait,
+                Err(_) => return Step::Broken,
+            }
         }
     }
 }
 
-/// Whether an answer is all there; `None` when it does not say how long it is.
-fn is_complete(answer: &[u8]) -> Option<bool> {
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let lower = answer[..head].to_ascii_lowercase();
-    let name = b"content-length:";
-    let at = lower.windows(name.len()).position(|window| window == name)? + name.len();
-    let digits = lower[at..].iter().copied().skip_while(|byte| *byte == b' ').take_while(u8::is_ascii_digit);
-    let length = digits.fold(0usize, |n, digit| n.saturating_mul(10).saturating_add((digit - b'0').into()));
-    Some(answer.len() - head >= length)
+fn is_pending(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected | io::ErrorKind::Interrupted
+    )
 }
 
-fn write_announce(out: &mut Vec<u8>, target: &Target, peers: Peers, peer: u32, keep: Keep) {
-    let left = if peers.is_leecher(peer) { 1 << 30 } else { 0 };
-    out.extend_from_slice(b"GET ");
-    out.extend_from_slice(target.path.as_bytes());
-    out.extend_from_slice(b"?info_hash=");
-    escape(out, &peers::info_hash(peers.torrent(peer)));
+/// Whether head and body are there; `None` if only the end of the connection can tell.
+fn answer_is_whole(answer: &[u8]) -> Option<bool> {
+    let Some(end) = find(answer, b"\r\n\r\n") else { return Some(false) };
+    let length = field(&answer[..end], b"\r\ncontent-length:")?;
+    Some(answer.len() >= end + 4 + length)
+}
+
+fn says_close(answer: &[u8]) -> bool {
+    let head = &answer[..find(answer, b"\r\n\r\n").unwrap_or(answer.len())];
+    let closes = |window: &[u8]| window.eq_ignore_ascii_case(b"\r\nconnection: close");
+    head.starts_with(b"HTTP/1.0") || head.windows(19).any(closes)
+}
+
+fn is_good(answer: &[u8]) -> bool {
+    let ok = answer.get(8..12) == Some(b" 200");
+    ok && find(answer, b"\r\n\r\n").is_some_and(|end| !answer[end + 4..].starts_with(b"d14:failure reason"))
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The number in a header field; `name` is lower case with the line end before it and the colon behind.
+fn field(head: &[u8], name: &[u8]) -> Option<usize> {
+    let at = head.windows(name.len()).position(|window| window.eq_ignore_ascii_case(name))?;
+    let digits = head[at + name.len()..].iter().skip_while(|byte| **byte == b' ');
+    let mut value = 0usize;
+    for byte in digits.take_while(|byte| byte.is_ascii_digit()).take(9) {
+        value = value * 10 + usize::from(byte - b'0');
+    }
+    Some(value)
+}
+
+/// An announce as clients send it, in their order and encoding.
+fn write_request(
+    out: &mut Vec<u8>,
+    population: &Population,
+    peer: u32,
+    peers_wanted: u32,
+    mode: Connections,
+    host: &str,
+) {
+    out.extend_from_slice(b"GET /announce?info_hash=");
+    for byte in population.info_hash(peer) {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
     out.extend_from_slice(b"&peer_id=");
-    escape(out, &peers::peer_id(peer));
-    let (port, wanted, address) = (peers::port(peer), target.peers_wanted, target.address);
-    let tail = format!(
-        "&port={port}&uploaded=0&downloaded=0&left={left}&compact=1&numwant={wanted} HTTP/1.1\r\nHost: {address}\r\n"
+    out.extend_from_slice(&population.peer_id(peer));
+    let (port, left) = (population.port(peer), population.left(peer));
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "&port={port}&uploaded=0&downloaded=0&left={left}&compact=1&numwant={peers_wanted} HTTP/1.1\r\n\
+         Host: {host}\r\nUser-Agent: weightless-bench\r\n"
     );
-    out.extend_from_slice(tail.as_bytes());
-    let connection = if keep == Keep::Close { "Connection: close\r\n" } else { "Connection: keep-alive\r\n" };
-    let _ = out.write_all(connection.as_bytes());
-    out.extend_from_slice(b"User-Agent: weightless-bench/0.1\r\n\r\n");
-}
-
-/// As clients write it: what is unreserved stays.
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(*byte),
-            _ => out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
+    if mode == Connections::OneEach {
+        out.extend_from_slice(b"Connection: close\r\n");
     }
+    out.extend_from_slice(b"\r\n");
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
-/// Connections at a time at most.
-const CONNECTIONS_MAX: usize = 20_000;
-/// A request without an answer for so long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(5);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 1 << 16;
+/// Connections at once at most.
+pub const CONNECTIONS_MAX: u32 = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_where_it_says() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde";
+        for cut in 0..whole.len() {
+            assert_eq!(answer_is_whole(&whole[..cut]), Some(false), "{cut}");
+        }
+        assert_eq!(answer_is_whole(whole), Some(true));
+        assert_eq!(answer_is_whole(b"HTTP/1.0 200 OK\r\n\r\nd"), None);
+        assert!(is_good(whole) && !says_close(whole));
+        assert!(!is_good(b"HTTP/1.1 200 OK\r\n\r\nd14:failure reason1:xe"));
+        assert!(says_close(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"));
+    }
+}

@@ -1,14 +1,13 @@
-//! What the benchmarks share: a set of imaginary peers, generators that announce for them, and the process accounting
-//! of the server that answers.
+//! What the two binaries of `bench/` share: a population of peers, a UDP and an HTTP client for them, and what a
+//! process costs.
 //!
-//! Everything is bounded in count and in time, and nothing but loopback is ever a target.
+//! `load` measures any tracker by its address; `floor` answers the same requests while doing nothing, so that a
+//! tracker can be compared with the kernel below it. IPv4 on loopback only: every address of 127.0.0.0/8 is ours, so
+//! one machine can be a thousand clients.
 
-pub mod account;
-pub mod args;
-pub mod batch;
+pub mod flags;
 pub mod http;
-pub mod peers;
-pub mod report;
-pub mod servers;
+pub mod population;
+pub mod process;
+pub mod sys;
 pub mod udp;
-pub mod udp_rate;

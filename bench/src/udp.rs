@@ -1,375 +1,433 @@
-//! The UDP generator (BEP 15): a closed loop with a fixed number of requests under way, and random bytes.
+//! A UDP tracker client (BEP 15) that is many clients: announces in a closed loop or at a rate, and noise.
 //!
-//! It never sleeps while a server has answers to give, so that no answer pays for waking it.
+//! A request is known by its transaction: the place it waits in, and how often that place was used before. What is
+//! not answered within `ANSWER_MS_MAX` counts as lost. It polls instead of sleeping, so that the server never pays
+//! for waking us.
 
-use crate::account::Usage;
-use crate::batch::{BATCH, BUFFER_BYTES, Batch};
-use crate::peers::{self, Peers, SOURCES};
-use crate::report::Outcome;
+use crate::population::{Population, address};
+use crate::sys::UdpPort;
 use std::io;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
+use weightless::wire::udp_tracker::{action, parse_preamble, write_connect_request};
 
-/// A tracker to load, and a connection id of it for every source address.
-pub struct Target {
-    /// Where it is.
-    pub address: SocketAddrV4,
-    /// Its process, if it is to be accounted for.
-    pub pid: Option<u32>,
-    /// Peers asked for in each announce.
-    pub peers_wanted: u32,
-    pub(crate) batch: Batch,
-    pub(crate) ids: Vec<Option<u64>>,
-    ids_since: Instant,
+/// What happened since the last `take_tally`.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    /// Announces answered with peers.
+    pub answers: u64,
+    /// Bytes of those answers.
+    pub answer_bytes: u64,
+    /// Announces answered with an error.
+    pub errors: u64,
+    /// Announces not answered in time.
+    pub lost: u64,
+    /// Datagrams that answer nothing of ours.
+    pub strays: u64,
+    /// The text of one error.
+    pub error_text: Option<String>,
+    /// Nanoseconds from when each request was due to its answer, if `Client::timed`.
+    pub latencies_ns: Vec<u32>,
 }
 
-/// What a closed loop does.
-#[derive(Clone, Copy, Debug)]
-pub enum Work {
-    /// Connects only, for so long.
-    Connect(Duration),
-    /// Every peer announces once.
-    Fill,
-    /// Peers that are there announce again, for so long.
-    Announce(Duration),
+/// Why a peer announces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A regular announce.
+    None = 0,
+    /// The first one.
+    Started = 2,
 }
 
-/// One place in the window.
-#[derive(Clone, Copy)]
-struct Slot {
+/// A socket, the connection ids of its sources, and the requests under way.
+pub struct Client {
+    port: UdpPort,
+    population: Population,
+    peers_wanted: u32,
+    ids: Vec<u64>,
+    ids_from: Instant,
+    /// The sources before this one have asked for an id since `ids_from`.
+    ids_asked: u32,
+    places: Vec<Place>,
+    idle: Vec<u32>,
+    timed: bool,
+    tally: Tally,
+    start: Instant,
+    next_sweep_ns: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Place {
+    uses: u16,
+    busy: bool,
     peer: u32,
-    generation: u32,
-    pending: bool,
+    /// Since `Client::start`.
+    due_ns: u64,
 }
 
-impl Target {
-    /// A tracker that is not connected to yet.
-    pub fn new(address: SocketAddrV4, pid: Option<u32>) -> io::Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "only loopback may be loaded"));
+impl Client {
+    /// Gets a connection id for each source. `window` requests can be under way at once.
+    pub fn connect(
+        server: SocketAddrV4,
+        population: Population,
+        window: u32,
+        peers_wanted: u32,
+    ) -> io::Result<Self> {
+        let window = window.clamp(1, WINDOW_MAX);
+        let mut client = Self {
+            port: UdpPort::open(server)?,
+            population,
+            peers_wanted,
+            ids: vec![0; population.sources as usize],
+            ids_from: Instant::now(),
+            ids_asked: 0,
+            places: vec![Place::default(); window as usize],
+            idle: (0..window).rev().collect(),
+            timed: false,
+            tally: Tally::default(),
+            start: Instant::now(),
+            next_sweep_ns: 0,
+        };
+        for _ in 0..CONNECT_TRIES {
+            client.connect_missing()?;
+            if client.ids.iter().all(|id| *id != 0) {
+                return Ok(client);
+            }
         }
-        let ids = vec![None; SOURCES as usize];
-        Ok(Self { address, pid, peers_wanted: 30, batch: Batch::new()?, ids, ids_since: Instant::now() })
+        Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to connect"))
     }
 
-    /// What its process has used so far.
-    pub fn usage(&self) -> io::Result<Option<Usage>> {
-        self.pid.map(Usage::of).transpose()
+    /// What happened since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
-    /// Gets a fresh connection id for every source address.
-    pub fn connect(&mut self) -> io::Result<()> {
-        let begun = Instant::now();
-        self.ids.fill(None);
+    /// Announces every peer once, again until it is answered. An error if that takes longer than `at_most`.
+    pub fn fill(&mut self, at_most: Duration) -> io::Result<()> {
+        let end = Instant::now() + at_most;
+        let mut next = 0;
+        let mut again: Vec<u32> = Vec::new();
         loop {
-            let missing: Vec<u32> = (0..SOURCES).filter(|at| self.ids[*at as usize].is_none()).collect();
-            if missing.is_empty() {
-                self.ids_since = Instant::now();
+            let now = Instant::now();
+            if now > end {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the fill takes too long"));
+            }
+            self.keep_ids_fresh(now)?;
+            while !self.idle.is_empty() {
+                let peer = match again.pop() {
+                    Some(peer) => peer,
+                    None if next < self.population.peers => {
+                        next += 1;
+                        next - 1
+                    }
+                    None => break,
+                };
+                self.announce(now, peer, Event::Started)?;
+            }
+            self.port.flush()?;
+            self.receive()?;
+            self.forget_overdue(now, &mut again);
+            if next == self.population.peers && again.is_empty() && self.idle.len() == self.places.len() {
                 return Ok(());
             }
-            if begun.elapsed() > CONNECT_WITHIN {
-                let text = format!("{} of {SOURCES} connects were not answered", missing.len());
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            for chunk in missing.chunks(BATCH) {
-                for &source in chunk {
-                    self.batch.queue(peers::source_ip(source), |buffer| connect_request(buffer, source));
-                }
-                self.batch.send(self.address)?;
-                let (sent, ids) = (Instant::now(), &mut self.ids);
-                while sent.elapsed() < Duration::from_millis(5) {
-                    self.batch.receive(|answer| {
-                        if let Some((CONNECT, source, rest)) = split(answer)
-                            && let (Some(id), Some(known)) =
-                                (rest.first_chunk(), ids.get_mut(source as usize))
-                        {
-                            *known = Some(u64::from_be_bytes(*id));
-                        }
-                    })?;
-                }
-            }
         }
     }
 
-    /// Whether an announce of this peer, and its leaving, are answered properly.
-    pub fn is_served(&mut self, peers: Peers, peer: u32) -> io::Result<bool> {
-        self.connect()?;
-        let source = peers::source(peer);
-        let id = self.ids[source as usize].unwrap_or_default();
-        let mut served = true;
-        for event in [2u32, 3] {
-            self.batch.queue(peers::source_ip(source), |buffer| {
-                let announce = Announce { peers, peer, wanted: self.peers_wanted };
-                let length = announce.write(buffer, id, event);
-                buffer[80..84].copy_from_slice(&event.to_be_bytes());
-                length
-            });
-            self.batch.send(self.address)?;
-            let (sent, mut answered) = (Instant::now(), false);
-            while !answered && sent.elapsed() < LOST_AFTER {
-                self.batch.receive(|answer| {
-                    answered |= split(answer)
-                        .is_some_and(|(action, transaction, _)| (action, transaction) == (ANNOUNCE, event));
-                })?;
-            }
-            served &= answered;
-        }
-        Ok(served)
-    }
-
-    /// Runs a closed loop of `window` requests.
-    pub fn run(&mut self, peers: Peers, work: Work, window: usize, seed: u64) -> io::Result<Outcome> {
-        self.connect()?;
-        let window = window.clamp(1, WINDOW_MAX);
-        let mut slots = vec![Slot { peer: 0, generation: 0, pending: false }; window];
-        let mut free: Vec<u32> = (0..window as u32).collect();
-        let mut again: Vec<u32> = Vec::new();
-        let mut next = Feed { peers, work, sequence: 0, rng: fastrand::Rng::with_seed(seed) };
-        let mut outcome = Outcome::default();
-        let before = self.usage()?;
-        let begun = Instant::now();
-        let deadline = begun + next.lasts();
-        let mut heard = begun;
-        let mut now = begun;
+    /// Announces peers chosen at random, the next as soon as one is answered.
+    pub fn closed_loop(&mut self, chance: &mut fastrand::Rng, duration: Duration) -> io::Result<()> {
+        let end = Instant::now() + duration;
+        let mut overdue = Vec::new();
         loop {
-            let open = now < deadline;
-            let mut received = self.receive(&mut slots, &mut free, &mut outcome)?;
-            // Only so often that the clock costs nothing, and in any case when there is nothing else to do.
-            while received > 0 && free.len() < window.div_ceil(4) {
-                let more = self.receive(&mut slots, &mut free, &mut outcome)?;
-                if more == 0 {
-                    break;
-                }
-                received += more;
+            let now = Instant::now();
+            if now > end {
+                return Ok(());
             }
-            now = Instant::now();
-            if received > 0 {
-                heard = now;
-            } else if now - heard > LOST_AFTER {
-                for (at, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| slot.pending) {
-                    slot.pending = false;
-                    outcome.lost += 1;
-                    free.push(at as u32);
-                    if matches!(work, Work::Fill) {
-                        again.push(slot.peer);
-                    }
-                }
-                heard = now;
+            self.keep_ids_fresh(now)?;
+            while !self.idle.is_empty() {
+                let peer = chance.u32(..self.population.peers);
+                self.announce(now, peer, Event::None)?;
             }
-            if open && self.ids_since.elapsed() > IDS_LAST && free.len() == window {
-                self.connect()?;
-            }
-            let pause = self.ids_since.elapsed() > IDS_LAST;
-            while open && !pause && self.batch.queued() < BATCH {
-                let Some(at) = free.pop() else { break };
-                let Some(peer) = again.pop().or_else(|| next.peer()) else {
-                    free.push(at);
-                    break;
-                };
-                let slot = &mut slots[at as usize];
-                *slot = Slot { peer, generation: (slot.generation + 1) & 0xffff, pending: true };
-                let transaction = slot.generation << 16 | at;
-                self.queue(peers, work, peer, transaction);
-            }
-            if self.batch.queued() > 0 {
-                self.batch.send(self.address)?;
-            } else if free.len() == window && !(open && pause) {
+            self.port.flush()?;
+            self.receive()?;
+            self.forget_overdue(now, &mut overdue);
+            overdue.clear();
+        }
+    }
+
+    /// Announces peers chosen at random, `per_second` of them with exponential gaps, whatever the server does.
+    /// Latencies count from when a request was due, so that a late generator does not flatter the server.
+    pub fn fixed_rate(
+        &mut self,
+        chance: &mut fastrand::Rng,
+        per_second: f64,
+        duration: Duration,
+    ) -> io::Result<()> {
+        self.timed = true;
+        let begin = self.start.elapsed().as_secs_f64();
+        let end = begin + duration.as_secs_f64();
+        let mut due = begin;
+        let mut overdue = Vec::new();
+        loop {
+            let now = Instant::now();
+            let elapsed = (now - self.start).as_secs_f64();
+            if elapsed > end + f64::from(ANSWER_MS_MAX) / 1000.0 {
                 break;
             }
+            self.keep_ids_fresh(now)?;
+            while due <= elapsed.min(end) {
+                let peer = chance.u32(..self.population.peers);
+                let due_at = self.start + Duration::from_secs_f64(due);
+                if !self.announce(due_at, peer, Event::None)? {
+                    self.tally.lost += 1;
+                }
+                due += -(1.0 - chance.f64()).ln() / per_second;
+            }
+            self.port.flush()?;
+            self.receive()?;
+            self.forget_overdue(now, &mut overdue);
+            overdue.clear();
         }
-        outcome.took = begun.elapsed();
-        outcome.usage = before.zip(self.usage()?);
-        Ok(outcome)
+        self.timed = false;
+        Ok(())
     }
 
-    fn receive(
-        &mut self,
-        slots: &mut [Slot],
-        free: &mut Vec<u32>,
-        outcome: &mut Outcome,
-    ) -> io::Result<usize> {
-        self.batch.receive(|answer| {
-            let Some((action, transaction, _)) = split(answer) else { return };
-            let at = transaction & 0xffff;
-            let Some(slot) = slots.get_mut(at as usize) else { return };
-            // A late answer to a request that was given up counts as lost and nothing else.
-            if !slot.pending || slot.generation != transaction >> 16 {
+    /// Random bytes as fast as they go, half of them behind a header that looks like a request, and one announce in
+    /// a thousand; the tally says how many of those were answered. Returns the datagrams of noise.
+    pub fn flood(&mut self, chance: &mut fastrand::Rng, duration: Duration) -> io::Result<u64> {
+        let end = Instant::now() + duration;
+        let mut noise = 0;
+        let mut overdue = Vec::new();
+        loop {
+            let now = Instant::now();
+            if now > end {
+                return Ok(noise);
+            }
+            self.keep_ids_fresh(now)?;
+            if noise % 1000 < 16 {
+                let peer = chance.u32(..self.population.peers);
+                self.announce(now, peer, Event::None)?;
+            }
+            while !self.port.is_full() {
+                let source = chance.u32(..self.population.sources);
+                let id = self.ids[source as usize];
+                self.port.push(address(source), |buffer| write_noise(buffer, chance, id));
+                noise += 1;
+            }
+            self.port.flush()?;
+            self.receive()?;
+            self.forget_overdue(now, &mut overdue);
+            overdue.clear();
+        }
+    }
+
+    /// Queues an announce that was due at `due`; false if the window is full.
+    fn announce(&mut self, due: Instant, peer: u32, event: Event) -> io::Result<bool> {
+        let Some(at) = self.idle.pop() else { return Ok(false) };
+        let place = &mut self.places[at as usize];
+        place.uses = place.uses.wrapping_add(1) & USES_MASK;
+        place.busy = true;
+        place.peer = peer;
+        place.due_ns = (due - self.start).as_nanos() as u64;
+        let transaction = at | u32::from(place.uses) << PLACE_BITS;
+        let source = self.population.source(peer);
+        let id = self.ids[source as usize];
+        let (population, wanted) = (&self.population, self.peers_wanted);
+        self.port.push(address(source), |buffer| {
+            let packet: &mut [u8; 98] = buffer.first_chunk_mut().expect("datagrams are larger");
+            write_announce(packet, id, transaction, population, peer, event, wanted);
+            packet.len()
+        });
+        if self.port.is_full() {
+            self.port.flush()?;
+        }
+        Ok(true)
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let (places, idle, tally, ids) = (&mut self.places, &mut self.idle, &mut self.tally, &mut self.ids);
+        let (timed, start) = (self.timed, self.start);
+        let mut received_ns = None;
+        self.port.receive(|datagram| {
+            let Some((kind, transaction)) = answer_head(datagram) else {
+                tally.strays += 1;
+                return;
+            };
+            if transaction & CONNECT_BIT != 0 {
+                let source = (transaction & !CONNECT_BIT) as usize;
+                match (ids.get_mut(source), datagram.get(8..16)) {
+                    (Some(id), Some(bytes)) if kind == action::CONNECT => {
+                        *id = u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+                    }
+                    _ => tally.strays += 1,
+                }
                 return;
             }
-            slot.pending = false;
-            free.push(at);
-            outcome.answer_bytes += answer.len() as u64;
-            match action {
-                CONNECT | ANNOUNCE => outcome.answers += 1,
-                _ => outcome.errors += 1,
+            let at = transaction & PLACE_MASK;
+            let uses = (transaction >> PLACE_BITS) as u16;
+            let Some(place) = places.get_mut(at as usize).filter(|place| place.busy && place.uses == uses)
+            else {
+                tally.strays += 1;
+                return;
+            };
+            place.busy = false;
+            idle.push(at);
+            if kind != action::ANNOUNCE || datagram.len() < 20 {
+                tally.errors += 1;
+                let text = || String::from_utf8_lossy(datagram.get(8..).unwrap_or_default()).into_owned();
+                tally.error_text.get_or_insert_with(text);
+                return;
             }
-        })
-    }
-
-    fn queue(&mut self, peers: Peers, work: Work, peer: u32, transaction: u32) {
-        let source = peers::source(peer);
-        let ip = peers::source_ip(source);
-        if matches!(work, Work::Connect(_)) {
-            return self.batch.queue(ip, |buffer| connect_request(buffer, transaction));
-        }
-        let announce = Announce { peers, peer, wanted: self.peers_wanted };
-        let id = self.ids[source as usize].unwrap_or_default();
-        self.batch.queue(ip, |buffer| announce.write(buffer, id, transaction));
-    }
-
-    /// Sends random datagrams for so long, as fast as it goes, and reads what comes back; `answers` counts that.
-    /// `lost` counts proper connects, ten a second, that were not answered within a second.
-    pub fn flood(&mut self, lasts: Duration, seed: u64) -> io::Result<(u64, Outcome)> {
-        let lasts = lasts.min(LASTS_MAX);
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let mut probe = Probe::new(self.address)?;
-        let mut outcome = Outcome::default();
-        let before = self.usage()?;
-        let begun = Instant::now();
-        let mut sent = 0;
-        while begun.elapsed() < lasts {
-            for _ in 0..FLOOD_BATCH {
-                let source = peers::source_ip(rng.u32(..SOURCES));
-                let length = rng.usize(..1400);
-                self.batch.queue(source, |buffer| {
-                    rng.fill(&mut buffer[..length]);
-                    length
-                });
+            tally.answers += 1;
+            tally.answer_bytes += datagram.len() as u64;
+            if timed {
+                // One look at the clock for the whole batch.
+                let now_ns = *received_ns.get_or_insert_with(|| start.elapsed().as_nanos() as u64);
+                let latency_ns = now_ns.saturating_sub(place.due_ns);
+                tally.latencies_ns.push(u32::try_from(latency_ns).unwrap_or(u32::MAX));
             }
-            self.batch.send(self.address)?;
-            sent += FLOOD_BATCH;
-            while self.batch.receive(|answer| {
-                outcome.answers += 1;
-                outcome.answer_bytes += answer.len() as u64;
-            })? > 0
-            {}
-            probe.turn()?;
-        }
-        outcome.lost = probe.finish()?;
-        outcome.took = begun.elapsed();
-        outcome.usage = before.zip(self.usage()?);
-        Ok((sent, outcome))
-    }
-}
-
-/// The peers of a loop, in the order in which they announce.
-struct Feed {
-    peers: Peers,
-    work: Work,
-    sequence: u32,
-    rng: fastrand::Rng,
-}
-
-impl Feed {
-    fn lasts(&self) -> Duration {
-        match self.work {
-            Work::Fill => LASTS_MAX,
-            Work::Connect(lasts) | Work::Announce(lasts) => lasts.min(LASTS_MAX),
-        }
+        })?;
+        Ok(())
     }
 
-    fn peer(&mut self) -> Option<u32> {
-        match self.work {
-            Work::Fill => {
-                let peer = self.sequence;
-                self.sequence += 1;
-                (peer < self.peers.count).then_some(peer)
+    /// Frees the places whose answer is overdue; their peers go to `overdue`.
+    fn forget_overdue(&mut self, now: Instant, overdue: &mut Vec<u32>) {
+        let now_ns = (now - self.start).as_nanos() as u64;
+        if now_ns < self.next_sweep_ns {
+            return;
+        }
+        self.next_sweep_ns = now_ns + SWEEP_NS;
+        for (at, place) in (0u32..).zip(&mut self.places) {
+            if place.busy && now_ns > place.due_ns + u64::from(ANSWER_MS_MAX) * 1_000_000 {
+                place.busy = false;
+                self.idle.push(at);
+                self.tally.lost += 1;
+                overdue.push(place.peer);
             }
-            Work::Connect(_) => Some(self.rng.u32(..SOURCES)),
-            Work::Announce(_) => Some(self.peers.leecher(&mut self.rng)),
         }
     }
-}
 
-/// One announce.
-pub(crate) struct Announce {
-    pub peers: Peers,
-    pub peer: u32,
-    pub wanted: u32,
-}
-
-impl Announce {
-    /// Writes its 98 bytes.
-    pub fn write(&self, buffer: &mut [u8; BUFFER_BYTES], id: u64, transaction: u32) -> usize {
-        let (peers, peer) = (self.peers, self.peer);
-        let left = if peers.is_leecher(peer) { 1u64 << 30 } else { 0 };
-        buffer[..8].copy_from_slice(&id.to_be_bytes());
-        buffer[8..12].copy_from_slice(&ANNOUNCE.to_be_bytes());
-        buffer[12..16].copy_from_slice(&transaction.to_be_bytes());
-        buffer[16..36].copy_from_slice(&peers::info_hash(peers.torrent(peer)));
-        buffer[36..56].copy_from_slice(&peers::peer_id(peer));
-        buffer[56..98].fill(0);
-        buffer[64..72].copy_from_slice(&left.to_be_bytes());
-        buffer[88..92].copy_from_slice(&peer.to_be_bytes());
-        buffer[92..96].copy_from_slice(&self.wanted.to_be_bytes());
-        buffer[96..98].copy_from_slice(&peers::port(peer).to_be_bytes());
-        98
-    }
-}
-
-/// An ordinary client during a flood: a connect every tenth of a second.
-struct Probe {
-    socket: std::net::UdpSocket,
-    sent: Instant,
-    sent_count: u64,
-    answered: u64,
-}
-
-impl Probe {
-    fn new(to: SocketAddrV4) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0))?;
-        socket.connect(to)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, sent: Instant::now(), sent_count: 0, answered: 0 })
-    }
-
-    fn turn(&mut self) -> io::Result<()> {
-        if self.sent.elapsed() >= Duration::from_millis(100) {
-            let mut buffer = [0; BUFFER_BYTES];
-            let length = connect_request(&mut buffer, self.sent_count as u32);
-            let _ = self.socket.send(&buffer[..length]);
-            self.sent = Instant::now();
-            self.sent_count += 1;
+    /// Asks for new connection ids before the old ones end, a batch at a time (BEP 15: ours for one minute).
+    fn keep_ids_fresh(&mut self, now: Instant) -> io::Result<()> {
+        if now - self.ids_from < ID_AGE_MAX {
+            return Ok(());
         }
-        let mut answer = [0; 64];
-        while self.socket.recv(&mut answer).is_ok() {
-            self.answered += 1;
+        if self.ids_asked == self.population.sources {
+            self.ids_from = now;
+            self.ids_asked = 0;
+            return Ok(());
+        }
+        if !self.port.is_full() {
+            self.push_connect(self.ids_asked);
+            self.ids_asked += 1;
+        }
+        if self.port.is_full() { self.port.flush() } else { Ok(()) }
+    }
+
+    fn connect_missing(&mut self) -> io::Result<()> {
+        for source in 0..self.population.sources {
+            if self.ids[source as usize] == 0 {
+                self.push_connect(source);
+            }
+            if self.port.is_full() {
+                self.port.flush()?;
+                self.receive()?;
+            }
+        }
+        self.port.flush()?;
+        let end = Instant::now() + Duration::from_millis(u64::from(ANSWER_MS_MAX));
+        while Instant::now() < end && self.ids.contains(&0) {
+            self.receive()?;
         }
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<u64> {
-        std::thread::sleep(Duration::from_secs(1));
-        self.sent = Instant::now();
-        self.turn()?;
-        Ok(self.sent_count.saturating_sub(self.answered))
+    fn push_connect(&mut self, source: u32) {
+        let mut packet = Vec::with_capacity(16);
+        write_connect_request(&mut packet, source | CONNECT_BIT);
+        self.port.push(address(source), |buffer| {
+            buffer[..packet.len()].copy_from_slice(&packet);
+            packet.len()
+        });
     }
 }
 
-fn connect_request(buffer: &mut [u8; BUFFER_BYTES], transaction: u32) -> usize {
-    buffer[..8].copy_from_slice(&PROTOCOL_ID.to_be_bytes());
-    buffer[8..12].copy_from_slice(&CONNECT.to_be_bytes());
-    buffer[12..16].copy_from_slice(&transaction.to_be_bytes());
-    16
+/// Action and transaction of an answer.
+fn answer_head(datagram: &[u8]) -> Option<(u32, u32)> {
+    let word = |at: usize| Some(u32::from_be_bytes(datagram.get(at..at + 4)?.try_into().ok()?));
+    Some((word(0)?, word(4)?))
 }
 
-/// Action, transaction and the rest of an answer.
-pub(crate) fn split(answer: &[u8]) -> Option<(u32, u32, &[u8])> {
-    let (action, rest) = answer.split_first_chunk()?;
-    let (transaction, rest) = rest.split_first_chunk()?;
-    Some((u32::from_be_bytes(*action), u32::from_be_bytes(*transaction), rest))
+/// The 98 bytes of an announce (BEP 15).
+fn write_announce(
+    packet: &mut [u8; 98],
+    id: u64,
+    transaction: u32,
+    population: &Population,
+    peer: u32,
+    event: Event,
+    peers_wanted: u32,
+) {
+    packet[0..8].copy_from_slice(&id.to_be_bytes());
+    packet[8..12].copy_from_slice(&action::ANNOUNCE.to_be_bytes());
+    packet[12..16].copy_from_slice(&transaction.to_be_bytes());
+    packet[16..36].copy_from_slice(&population.info_hash(peer));
+    packet[36..56].copy_from_slice(&population.peer_id(peer));
+    packet[56..64].fill(0);
+    packet[64..72].copy_from_slice(&population.left(peer).to_be_bytes());
+    packet[72..80].fill(0);
+    packet[80..84].copy_from_slice(&(event as u32).to_be_bytes());
+    packet[84..88].fill(0);
+    packet[88..92].copy_from_slice(&peer.to_be_bytes());
+    packet[92..96].copy_from_slice(&peers_wanted.to_be_bytes());
+    packet[96..98].copy_from_slice(&population.port(peer).to_be_bytes());
 }
 
-const PROTOCOL_ID: u64 = 0x0417_2710_1980;
-const CONNECT: u32 = 0;
-pub(crate) const ANNOUNCE: u32 = 1;
-/// Requests under way at most: as many as a transaction id tells apart, besides generations.
-const WINDOW_MAX: usize = 32_768;
-/// Nothing heard for so long: what is under way is lost.
-const LOST_AFTER: Duration = Duration::from_millis(250);
-/// Connection ids are renewed before a server forgets them.
-const IDS_LAST: Duration = Duration::from_secs(55);
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// No run lasts longer than this.
-pub const LASTS_MAX: Duration = Duration::from_secs(600);
-const FLOOD_BATCH: u64 = 64;
+/// Up to 300 random bytes; half of the time a connect's or a verified request's first bytes before them.
+fn write_noise(buffer: &mut [u8], chance: &mut fastrand::Rng, id: u64) -> usize {
+    let length = chance.usize(0..300);
+    chance.fill(&mut buffer[..length]);
+    if length >= 16 && chance.bool() {
+        let id = if chance.bool() { id } else { weightless::wire::udp_tracker::PROTOCOL_ID };
+        buffer[..8].copy_from_slice(&id.to_be_bytes());
+        buffer[8..12].copy_from_slice(&chance.u32(0..5).to_be_bytes());
+        // Not the transaction of a request of ours: no such place.
+        buffer[12..16].copy_from_slice(&(CONNECT_BIT | !CONNECT_BIT).to_be_bytes());
+        debug_assert!(parse_preamble(buffer).is_some());
+    }
+    length
+}
+
+/// An answer after this long is none.
+const ANSWER_MS_MAX: u32 = 500;
+const CONNECT_TRIES: u32 = 6;
+const ID_AGE_MAX: Duration = Duration::from_secs(40);
+/// Requests under way at most.
+pub const WINDOW_MAX: u32 = 1 << PLACE_BITS;
+const PLACE_BITS: u32 = 17;
+const PLACE_MASK: u32 = WINDOW_MAX - 1;
+const USES_MASK: u16 = (1 << (31 - PLACE_BITS)) - 1;
+const CONNECT_BIT: u32 = 1 << 31;
+/// How often overdue answers are looked for.
+const SWEEP_NS: u64 = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weightless::wire::announce;
+    use weightless::wire::udp_tracker::parse_announce;
+
+    #[test]
+    fn an_announce_says_what_the_tracker_reads() {
+        let population = Population::new(1000, 10, 0);
+        let mut packet = [0xff; 98];
+        write_announce(&mut packet, 7, 8, &population, 123, Event::Started, 30);
+        let head = parse_preamble(&packet).unwrap();
+        assert_eq!((head.connection_id, head.action, head.transaction), (7, action::ANNOUNCE, 8));
+        let request = parse_announce(&packet).unwrap().request;
+        assert_eq!(request.port, population.port(123));
+        assert_eq!(request.peer_id.0, population.peer_id(123));
+        assert_eq!(request.info_hash.key().0, population.info_hash(123));
+        assert_eq!((request.uploaded, request.downloaded, request.left), (0, 0, Some(1)));
+        assert_eq!((request.event, request.peers_wanted), (announce::Event::Started, Some(30)));
+    }
+}

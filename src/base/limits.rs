@@ -21,6 +21,8 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 8192;
 pub const HTTP_FIELDS_MAX: usize = 64;
 /// Longest body of a request that has no use for one (GET, HEAD, DELETE): read and dropped.
 pub const HTTP_IDLE_BODY_BYTES_MAX: u64 = 8192;
+/// Bytes of answers to pipelined requests after which no further one is answered until these have been taken.
+pub const HTTP_PIPELINED_BYTES_MAX: usize = 64 * 1024;
 /// Longest body of `POST /api/registry`.
 pub const REGISTER_BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Of which everything but `torrent_data`.

@@ -146,15 +146,6 @@ impl Connections {
                 // The client gave up before it was accepted.
                 Err(_) => continue,
             };
-            if server.is_full() {
-                match server.idle_connection() {
-                    Some(idle) => self.close(idle, server),
-                    None => {
-                        self.turn_away(now, stream, Shed::Limit, server);
-                        continue;
-                    }
-                }
-            }
             let conn = server.opened(now, peer);
             let index = conn.0 as usize;
             if self.wires.len() <= index {
@@ -163,8 +154,27 @@ impl Connections {
             let wire = Wire { stream, next: Next::Read, registered: false, lingering: None, ended: false };
             self.wires[index] = Some(wire);
             self.serve(now, conn, server, registry);
+            self.make_room(now, conn, server);
         }
         super::push_once(&mut self.accept_again, at);
+    }
+
+    /// A newcomer is served before it is asked whether there is room for it to stay: most bring their request along
+    /// and are gone again. Then somebody who wants less has to leave, else the newcomer.
+    fn make_room(&mut self, now: Now, newcomer: Conn, server: &mut Server) {
+        if !server.is_overfull() || self.wire(newcomer).is_none() {
+            return;
+        }
+        match server.least_wanted(now) {
+            Some(other) => self.close(other, server),
+            None => {
+                let wire = self.wires.get_mut(newcomer.0 as usize).and_then(Option::take);
+                if let Some(wire) = wire {
+                    self.turn_away(now, wire.stream, Shed::Limit, server);
+                }
+                server.closed(newcomer);
+            }
+        }
     }
 
     /// Reads and writes as far as the socket goes, within bounds; closes it or leaves it to the poll.
@@ -337,9 +347,9 @@ impl Connections {
         if let Some((stream, _)) = self.listeners.get(at).and_then(|listener| listener.accept().ok()) {
             self.turn_away(now, stream, Shed::Descriptors, server);
         }
-        for _ in 0..IDLE_CLOSED_FOR_ROOM {
-            match server.idle_connection() {
-                Some(idle) => self.close(idle, server),
+        for _ in 0..CLOSED_FOR_ROOM {
+            match server.least_wanted(now) {
+                Some(other) => self.close(other, server),
                 None => break,
             }
         }
@@ -370,5 +380,5 @@ const LISTENERS_MAX: usize = 64;
 const LINGER_BYTES: usize = 65_536;
 /// How long accepting stops when there are no descriptors.
 const ACCEPT_PAUSE_MS: Millis = 100;
-/// Idle connections closed when there are no descriptors.
-const IDLE_CLOSED_FOR_ROOM: usize = 8;
+/// Connections closed when there are no descriptors.
+const CLOSED_FOR_ROOM: usize = 8;

@@ -14,30 +14,34 @@
 mod clock;
 mod connections;
 mod sockets;
+mod udp;
 
 pub use sockets::{Bound, Listen, bind};
 
 use crate::mailbox::{FromStore, ToReader, ToWriter};
 use crate::server::{Mail, Server};
+use crate::tracker::whitelist::Whitelist;
 use clock::Clock;
 use connections::Connections;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use udp::Door;
 
-/// The ends of the store's channels that the reactor holds.
-pub struct StoreEnds {
+/// The ends of channels that the reactor holds.
+pub struct Ends {
     /// To the thread that writes.
     pub to_writer: Sender<ToWriter>,
     /// To the thread that reads.
     pub to_reader: Sender<ToReader>,
     /// From both.
     pub from_store: Receiver<FromStore>,
+    /// New whitelists; never one where there is no whitelist.
+    pub lists: Receiver<Whitelist>,
 }
 
 /// Why the reactor ended.
@@ -53,11 +57,11 @@ pub enum Ended {
 pub struct Reactor {
     poll: Poll,
     server: Server,
-    udp: Vec<UdpSocket>,
+    udp: Vec<Door>,
     /// Sockets that may have more datagrams than one turn takes.
     udp_again: Vec<usize>,
     connections: Connections,
-    store: StoreEnds,
+    store: Ends,
     signals: Signals,
     clock: Clock,
     datagram: Vec<u8>,
@@ -115,25 +119,29 @@ impl Reactor {
         while let Ok(mail) = self.store.from_store.try_recv() {
             self.server.delivered(now, mail);
         }
+        while let Ok(list) = self.store.lists.try_recv() {
+            self.server.set_whitelist(now, list);
+        }
         self.server.woke(now);
         self.connections.close_overdue(now, &mut self.server);
         self.connections.go_on(now, &mut self.server, self.poll.registry());
         self.post(now);
+        self.server.turn_took(self.clock.micros_since_reading());
         asked_to_end
     }
 
     /// Answers the datagrams that are there, so many that the other sockets get their turn.
     fn datagrams(&mut self, now: crate::base::Now, at: usize) {
-        let Some(socket) = self.udp.get(at) else { return };
+        let Some(door) = self.udp.get_mut(at) else { return };
         for _ in 0..DATAGRAMS_A_TURN {
-            let (bytes, from) = match socket.recv_from(&mut self.datagram) {
+            let (bytes, from, asked) = match door.receive(&mut self.datagram) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An ICMP error of an earlier answer, reported here: it is not about this datagram.
                 Err(_) => continue,
             };
             if self.server.datagram(now, from, &self.datagram[..bytes], &mut self.reply)
-                && socket.send_to(&self.reply, from).is_err()
+                && door.send(&self.reply, from, asked).is_err()
             {
                 self.server.send_failed();
             }
@@ -234,13 +242,13 @@ impl Seat {
     pub fn with(
         self,
         server: Server,
-        store: StoreEnds,
+        store: Ends,
         reload: Box<dyn FnMut(&mut Server)>,
     ) -> io::Result<Reactor> {
         let Self { poll, signals, bound } = self;
         let mut udp = bound.udp;
-        for (at, socket) in udp.iter_mut().enumerate() {
-            poll.registry().register(socket, Token(at), Interest::READABLE)?;
+        for (at, door) in udp.iter_mut().enumerate() {
+            door.register(poll.registry(), Token(at))?;
         }
         let udp_again = (0..udp.len()).collect();
         let connections = Connections::new(bound.tcp, poll.registry())?;
@@ -289,7 +297,7 @@ const EVENTS: usize = 1024;
 /// Datagrams of one socket answered in one turn.
 const DATAGRAMS_A_TURN: usize = 256;
 /// Tokens below this one are UDP sockets.
-const UDP_TOKENS: usize = 64;
+const UDP_TOKENS: usize = sockets::UDP_SOCKETS_MAX;
 const WAKER: Token = Token(UDP_TOKENS);
 const SIGNALS: Token = Token(UDP_TOKENS + 1);
 /// Tokens from here on are TCP: listeners, then connections.

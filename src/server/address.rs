@@ -15,7 +15,8 @@ impl Server {
         }
         let mut chain: Vec<&[u8]> = head.lines("x-forwarded-for").flat_map(split_list).collect();
         if chain.is_empty() {
-            chain = head.lines("forwarded").flat_map(split_list).filter_map(forwarded_for).collect();
+            let elements = head.lines("forwarded").flat_map(|line| split_quoted(line, b','));
+            chain = elements.filter_map(forwarded_for).collect();
         }
         let mut client = peer;
         for named in chain.into_iter().rev() {
@@ -48,9 +49,23 @@ fn split_list(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     line.split(|byte| *byte == b',').map(|item| item.trim_ascii()).filter(|item| !item.is_empty())
 }
 
+/// Splits where `separator` stands outside quotes: what a client made up, such as a host, is quoted and names nobody.
+fn split_quoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        let was_escaped = std::mem::take(&mut escaped);
+        match byte {
+            b'\\' if quoted && !was_escaped => escaped = true,
+            b'"' if !was_escaped => quoted = !quoted,
+            _ => {}
+        }
+        *byte == separator && !quoted
+    })
+}
+
 /// The `for=` value of one element of `Forwarded` (RFC 7239).
 fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
-    element.split(|byte| *byte == b';').find_map(|pair| {
+    split_quoted(element, b';').find_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
         let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));

@@ -124,13 +124,17 @@ impl Server {
     pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
         let conn = Conn(ticket.connection);
         let Some(session) = self.sessions.get(conn) else { return };
-        let framing = match &session.phase {
-            Phase::Parked(parked) if parked.serial == ticket.serial => parked.framing,
+        let (framing, body) = match &mut session.phase {
+            Phase::Parked(parked) if parked.serial == ticket.serial => (parked.framing, parked.body.take()),
             _ => return,
         };
         let framing = if self.health == Health::Stopping { framing.closing() } else { framing };
         let mut out = std::mem::take(&mut session.output);
-        session.phase = if framing.closes() { Phase::Closing } else { Phase::Idle };
+        session.phase = match body {
+            _ if framing.closes() => Phase::Closing,
+            Some(left) => Phase::Skip(left),
+            None => Phase::Idle,
+        };
         self.write_answer(now, framing, answer, &mut out);
         if let Some(session) = self.sessions.get(conn) {
             session.output = out;
@@ -327,6 +331,12 @@ pub(super) fn busy() -> Answer {
 pub(super) const TOO_LARGE: ApiError = ApiError::new(413, "Request body too large");
 /// Too much at once.
 pub(super) const BUSY: ApiError = ApiError::new(503, "Busy");
+/// A body that is not in the chunked form it is announced in.
+pub(super) const BAD_BODY: ApiError = ApiError::new(400, "Malformed body");
+/// A POST that does not say how long it is.
+pub(super) const LENGTH_REQUIRED: ApiError = ApiError::new(411, "Length required");
+/// An expectation besides `100-continue`.
+pub(super) const EXPECTATION_FAILED: ApiError = ApiError::new(417, "Expectation failed");
 const TOO_MANY: ApiError = ApiError::new(429, "Too Many Requests");
 const BAD_ADDRESS: ApiError = ApiError::new(400, "Invalid remote address");
 const BAD_PARAMETER: ApiError = ApiError::new(400, "Invalid query parameter");

@@ -3,12 +3,16 @@
 //! Bytes are used where they lie: only what is left of a head, or what is pipelined behind a request that waits, is
 //! ever copied.
 
+use super::api;
 use super::reply::{Framing, Reply};
 use super::session::{self, BodyLeft, Parked, Phase, Upload};
 use super::{Conn, Health, Next, Server};
-use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
+use crate::base::limits::{
+    HTTP_IDLE_BODY_BYTES_MAX, HTTP_PIPELINED_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX,
+};
 use crate::base::{Millis, Now};
 use crate::mailbox::Ticket;
+use crate::registry::ApiError;
 use crate::tracker::counters::{Family, Proto};
 use crate::wire::http1::{self, BadHead, Body, Chunked, Expect, Head, Method, Parsed};
 use std::net::{IpAddr, SocketAddr};
@@ -97,8 +101,13 @@ impl Server {
     pub fn resume(&mut self, now: Now, conn: Conn, out: &mut Vec<u8>) -> Next {
         let before = out.len();
         let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
-        out.append(&mut session.output);
-        session.written = 0;
+        if session.is_held_back && !session.output.is_empty() {
+            return Next::Wait;
+        }
+        // The socket may have taken a part of an earlier answer already.
+        let written = std::mem::take(&mut session.written);
+        out.extend_from_slice(&std::mem::take(&mut session.output)[written..]);
+        session.is_held_back = false;
         let held = std::mem::take(&mut session.input);
         let next = match session.phase {
             Phase::Closing => Next::Close { linger: false },
@@ -118,7 +127,14 @@ impl Server {
     pub fn unsent(&mut self, now: Now, conn: Conn, rest: &[u8]) {
         let Some(session) = self.sessions.get(conn) else { return };
         session.output.extend_from_slice(rest);
-        session.deadline = now.mono + session::WRITE_MS;
+        self.sessions.set_deadline(conn, now.mono + session::WRITE_MS);
+    }
+
+    /// Bytes kept of what a client sent and of what it has not taken, for a test of their bound.
+    pub fn held_bytes(&mut self, conn: Conn) -> (usize, usize) {
+        let Some(session) = self.sessions.get(conn) else { return (0, 0) };
+        let upload = if let Phase::Body(upload) = &session.phase { upload.bytes.len() } else { 0 };
+        (session.input.len() + upload, session.output.len())
     }
 
     /// What is still to be written.
@@ -130,13 +146,20 @@ impl Server {
     pub fn sent(&mut self, now: Now, conn: Conn, bytes: usize) -> bool {
         let Some(session) = self.sessions.get(conn) else { return true };
         session.written += bytes;
-        if bytes > 0 {
-            session.deadline = now.mono + session::WRITE_MS;
-        }
         let done = session.written >= session.output.len();
+        let mut deadline = session.deadline;
         if done {
             session.output = Vec::new();
             session.written = 0;
+            // The client was not read meanwhile: what it does next begins now.
+            deadline = session.fresh_deadline(now.mono);
+        } else if bytes > 0 {
+            deadline = now.mono + session::WRITE_MS;
+        }
+        let goes_on = done && session.is_held_back;
+        self.sessions.set_deadline(conn, deadline);
+        if goes_on {
+            self.sessions.ready.push(conn);
         }
         done
     }
@@ -167,9 +190,9 @@ impl Server {
         Some(conn)
     }
 
-    /// A connection to close so that a new one can come in.
-    pub fn idle_connection(&mut self) -> Option<Conn> {
-        self.sessions.idle()
+    /// A connection to close so that a new one can stay: an idle one, else one whose head is slow to come.
+    pub fn least_wanted(&mut self, now: Now) -> Option<Conn> {
+        self.sessions.least_wanted(now.mono)
     }
 
     /// A connection was turned away for want of room.
@@ -181,7 +204,12 @@ impl Server {
 
     fn work_through(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Next {
         let mut rest = bytes;
+        let before = out.len();
         let next = loop {
+            if out.len() - before >= HTTP_PIPELINED_BYTES_MAX && !rest.is_empty() {
+                self.hold_back(conn);
+                break Next::Wait;
+            }
             match self.step(now, conn, rest, out) {
                 Step::Used(used) => rest = &rest[used..],
                 Step::Short => break Next::Read,
@@ -199,6 +227,14 @@ impl Server {
         next
     }
 
+    /// What has been answered must be taken before more is made of a few pipelined bytes: `ready` names the connection
+    /// at once, and again when its output has been written.
+    fn hold_back(&mut self, conn: Conn) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        session.is_held_back = true;
+        self.sessions.ready.push(conn);
+    }
+
     /// Keeps what is left and sets the deadline of what the connection does now.
     fn settle(&mut self, now: Now, conn: Conn, rest: &[u8], next: Next) {
         let Some(session) = self.sessions.get(conn) else { return };
@@ -206,19 +242,12 @@ impl Server {
         if let Next::Close { .. } = next {
             session.phase = Phase::Closing;
         }
-        let began_head = matches!(session.phase, Phase::Idle) && !rest.is_empty();
-        if began_head {
+        let goes_on_with_head = matches!(session.phase, Phase::Head);
+        if matches!(session.phase, Phase::Idle) && !rest.is_empty() {
             session.phase = Phase::Head;
         }
-        session.deadline = match &session.phase {
-            Phase::Head if began_head => now.mono + session::HEAD_MS,
-            Phase::Head => session.deadline,
-            Phase::Idle => now.mono + session::IDLE_MS,
-            Phase::Body(upload) => (now.mono + session::BODY_MS).min(upload.complete_by),
-            Phase::Skip(_) => now.mono + session::BODY_MS,
-            Phase::Parked(_) => now.mono + session::PARKED_MS,
-            Phase::Closing => now.mono + session::LINGER_MS,
-        };
+        let deadline = if goes_on_with_head { session.deadline } else { session.fresh_deadline(now.mono) };
+        self.sessions.set_deadline(conn, deadline);
     }
 
     fn step(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
@@ -253,8 +282,12 @@ impl Server {
         if self.health == Health::Stopping {
             framing = framing.closing();
         }
-        if let Some((status, text)) = refuse_body(&head) {
-            self.write_reply(now, framing.closing(), &Reply::text(status, text), out);
+        if let Some(error) = refuse_body(&head) {
+            if head.path.starts_with(b"/api/") {
+                self.write_api_error(now, framing.closing(), error, out);
+            } else {
+                self.write_status(now, framing.closing(), error.status, out);
+            }
             return Step::Close { linger: true };
         }
         let Some(peer) = self.sessions.get(conn).map(|session| session.peer) else { return Step::Short };
@@ -280,7 +313,9 @@ impl Server {
                 None => Phase::Idle,
                 Some(left) => Phase::Skip(left),
             },
-            Handled::Parked(ticket) => Phase::Parked(Parked { serial: ticket.serial, framing }),
+            Handled::Parked(ticket) => {
+                Phase::Parked(Parked { serial: ticket.serial, framing, body: skip(&head.body) })
+            }
             Handled::NeedsBody(bytes_max) => match self.begin_upload(now, head, framing, bytes_max, out) {
                 Some(upload) => Phase::Body(upload),
                 None => return Step::Close { linger: true },
@@ -305,7 +340,7 @@ impl Server {
         let left = match head.body {
             Body::None => BodyLeft::Length(0),
             Body::Length(bytes) if bytes > bytes_max => {
-                self.write_api_error(now, framing.closing(), super::api::TOO_LARGE, out);
+                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
                 return None;
             }
             Body::Length(bytes) => BodyLeft::Length(bytes),
@@ -314,7 +349,7 @@ impl Server {
         // A chunked body may turn out large; it is counted as one from the beginning.
         let large = !matches!(left, BodyLeft::Length(bytes) if bytes <= LARGE_UPLOAD_BYTES);
         if large && self.sessions.large_uploads >= LARGE_UPLOADS_MAX {
-            self.write_api_error(now, framing.closing(), super::api::BUSY, out);
+            self.write_api_error(now, framing.closing(), api::BUSY, out);
             return None;
         }
         self.sessions.large_uploads += u32::from(large);
@@ -329,37 +364,43 @@ impl Server {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
         let framing = upload.framing;
-        match swallow(&mut upload.left, bytes, Some(&mut upload.bytes)) {
-            Ok((used, true)) => {
-                let body = std::mem::take(&mut upload.bytes);
-                if upload.large {
-                    self.sessions.large_uploads -= 1;
-                }
+        let swallowed = swallow(&mut upload.left, bytes, Some(&mut upload.bytes));
+        if let Ok((used, false)) = swallowed {
+            return if used == 0 { Step::Short } else { Step::Used(used) };
+        }
+        // However it ended, it makes room for the next one.
+        let body = std::mem::take(&mut upload.bytes);
+        let was_large = std::mem::take(&mut upload.large);
+        self.sessions.large_uploads -= u32::from(was_large);
+        match swallowed {
+            Ok((used, _)) => {
                 let ticket = self.sessions.ticket(conn);
                 self.register(now, ticket, body);
                 if let Some(session) = self.sessions.get(conn) {
-                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing });
+                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None });
                 }
                 Step::Wait(used)
             }
-            Ok((0, false)) => Step::Short,
-            Ok((used, false)) => Step::Used(used),
             Err(TooLarge::Yes) => {
-                self.write_api_error(now, framing.closing(), super::api::TOO_LARGE, out);
+                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
                 Step::Close { linger: true }
             }
             Err(TooLarge::BadChunk) => {
-                self.write_reply(now, framing.closing(), &Reply::text(400, "400 bad request"), out);
+                self.write_api_error(now, framing.closing(), api::BAD_BODY, out);
                 Step::Close { linger: true }
             }
         }
     }
 
     fn bad_head(&mut self, now: Now, bad: BadHead, out: &mut Vec<u8>) -> Step {
-        let status = bad.status();
-        let text = format!("{status} {}", http1::reason(status).to_lowercase());
-        self.write_reply(now, Framing::CLOSE, &Reply::text(status, &text), out);
+        self.write_status(now, Framing::CLOSE, bad.status(), out);
         Step::Close { linger: true }
+    }
+
+    /// An error that is told by its status.
+    fn write_status(&mut self, now: Now, framing: Framing, status: u16, out: &mut Vec<u8>) {
+        let text = format!("{status} {}", http1::reason(status).to_lowercase());
+        self.write_reply(now, framing, &Reply::text(status, &text), out);
     }
 }
 
@@ -378,13 +419,13 @@ enum TooLarge {
     BadChunk,
 }
 
-/// Whether the announced body alone is reason to refuse.
-fn refuse_body(head: &Head<'_>) -> Option<(u16, &'static str)> {
-    match (head.method, &head.body) {
-        _ if head.expect == Expect::Other => Some((417, "417 expectation failed")),
-        (Method::Post, Body::None) => Some((411, "411 length required")),
-        (Method::Post, _) => None,
-        (_, Body::Length(bytes)) if *bytes > HTTP_IDLE_BODY_BYTES_MAX => Some((413, "413 content too large")),
+/// Whether the announced body alone is reason to refuse. `POST /api/registry` has a limit of its own.
+fn refuse_body(head: &Head<'_>) -> Option<ApiError> {
+    let is_upload = head.method == Method::Post && head.path == b"/api/registry";
+    match head.body {
+        _ if head.expect == Expect::Other => Some(api::EXPECTATION_FAILED),
+        Body::None if head.method == Method::Post => Some(api::LENGTH_REQUIRED),
+        Body::Length(bytes) if bytes > HTTP_IDLE_BODY_BYTES_MAX && !is_upload => Some(api::TOO_LARGE),
         _ => None,
     }
 }

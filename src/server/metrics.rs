@@ -83,11 +83,41 @@ impl Server {
             "Downloads completed since start.",
             self.tracker.completions(),
         );
+        page.single(
+            "tracker_whitelist_entries",
+            "gauge",
+            "Hashes on the whitelist.",
+            self.tracker.whitelist_entries(),
+        );
         page.single("tracker_blocklist_entries", "gauge", "Hashes that were taken down.", totals.blocked);
+        page.histogram("tracker_loop_latency_seconds", "Time from wake-up to next wait.", &self.turns);
+        self.process_metrics(&mut page);
         page.begin("tracker_build_info", "gauge", "Version and commit.");
         let (version, commit) = self.settings.version;
         page.labelled("tracker_build_info", &format!("version=\"{version}\",commit=\"{commit}\""), 1);
         page.0
+    }
+
+    /// What the system says about the process, in the names that every exporter uses.
+    fn process_metrics(&self, page: &mut Page) {
+        let process = (self.settings.process)();
+        let cpu = process.cpu_ms as f64 / 1000.0;
+        page.begin("process_cpu_seconds_total", "counter", "CPU time of all threads.");
+        page.line("process_cpu_seconds_total", &format!("{cpu:.2}"));
+        for (name, help, value) in [
+            ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Virtual memory.", process.virtual_bytes),
+            ("process_open_fds", "Open file descriptors.", process.open_fds),
+            ("process_max_fds", "File descriptors that may be open.", process.max_fds),
+            ("process_start_time_seconds", "Start, in seconds since 1970.", self.started),
+        ] {
+            page.single(name, "gauge", help, value);
+        }
+    }
+
+    /// A turn of the shell's loop took so long, from waking up to waiting again.
+    pub fn turn_took(&mut self, micros: u64) {
+        self.turns.add(micros);
     }
 
     /// The five that the seed had.
@@ -113,6 +143,45 @@ impl Server {
     }
 }
 
+/// What a process costs, as the shell sees it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessStats {
+    /// CPU time of all threads.
+    pub cpu_ms: u64,
+    /// Memory that is really there.
+    pub resident_bytes: u64,
+    /// Memory that is mapped.
+    pub virtual_bytes: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// How many there may be.
+    pub max_fds: u64,
+}
+
+/// How long something took, in buckets of Prometheus.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    buckets: [u64; BUCKETS_MICROS.len()],
+    count: u64,
+    sum_micros: u64,
+}
+
+impl Histogram {
+    /// Adds one.
+    #[inline]
+    pub fn add(&mut self, micros: u64) {
+        self.count += 1;
+        self.sum_micros += micros;
+        if let Some(at) = BUCKETS_MICROS.iter().position(|bound| micros <= *bound) {
+            self.buckets[at] += 1;
+        }
+    }
+}
+
+/// Upper bounds, from 50 microseconds to a second.
+const BUCKETS_MICROS: [u64; 13] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000];
+
 /// A page on its way.
 struct Page(String);
 
@@ -124,6 +193,23 @@ impl Page {
     fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.begin(name, kind, help);
         let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn line(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.begin(name, "histogram", help);
+        let mut below = 0;
+        for (bound, count) in BUCKETS_MICROS.iter().zip(histogram.buckets) {
+            below += count;
+            let bound = *bound as f64 / 1e6;
+            self.labelled(&format!("{name}_bucket"), &format!("le=\"{bound}\""), below);
+        }
+        self.labelled(&format!("{name}_bucket"), "le=\"+Inf\"", histogram.count);
+        self.line(&format!("{name}_sum"), &format!("{:.6}", histogram.sum_micros as f64 / 1e6));
+        self.line(&format!("{name}_count"), &histogram.count.to_string());
     }
 
     fn labelled(&mut self, name: &str, labels: &str, value: u64) {

@@ -6,7 +6,7 @@
 //! 1. `datagram` for each datagram: send `reply` back when it says so.
 //! 2. `opened` for each new connection; `received` with what came in on one, then write what it appended to `out`;
 //!    `unsent` keeps what the socket did not take. Do as the returned `Next` says.
-//! 3. `delivered` for each message of the store; then `ready` names the connections that have something to write.
+//! 3. `delivered` for each message of the store; then `ready` names the connections that can go on: `resume`.
 //! 4. `woke`, at the latest at `next_deadline`; then `overdue` names the connections to close.
 //! 5. `next_mail` until there is none.
 
@@ -22,15 +22,17 @@ mod tracker_routes;
 mod udp;
 
 pub use http::Shed;
+pub use metrics::ProcessStats;
 pub use outbox::Mail;
 pub use session::{Conn, Next};
 
 use crate::base::limits;
-use crate::base::{Cidr, Millis, Now};
+use crate::base::{Cidr, Millis, Now, UnixSeconds};
 use crate::mailbox::{AdmissionChange, FromStore, Loaded};
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
 use crate::tracker::rate::RateLimiter;
+use crate::tracker::whitelist::Whitelist;
 use crate::tracker::{Policy, Tracker};
 use crate::wire::announce::AnnounceResponse;
 use crate::wire::http_tracker::{Pace, ScrapeFiles};
@@ -60,12 +62,16 @@ pub struct Settings {
     pub trust_ip_param: bool,
     /// What a write to the registry must present, when set.
     pub registry_key: Option<Vec<u8>>,
+    /// The list to begin with, where the policy is to serve listed hashes only.
+    pub whitelist: Whitelist,
     /// The key of passkeys; set, every announce needs one.
     pub tracker_secret: Option<Vec<u8>>,
     /// The secret of UDP connection ids.
     pub connection_id_secret: Vec<u8>,
     /// Most open connections.
     pub connections_max: u32,
+    /// Asks the system what the process costs; called for the metrics page only.
+    pub process: fn() -> ProcessStats,
     /// The version, and the commit it was built from.
     pub version: (&'static str, &'static str),
 }
@@ -82,6 +88,8 @@ pub struct Server {
     sessions: Sessions,
     outbox: Outbox,
     date: (u64, HttpDate),
+    started: UnixSeconds,
+    turns: metrics::Histogram,
     health: Health,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
@@ -101,8 +109,10 @@ enum Health {
 
 impl Server {
     /// A machine that goes on where `loaded` was written. `seed` must not be guessable from outside.
-    pub fn new(settings: Settings, seed: u64, loaded: &Loaded, now: Now) -> Self {
+    pub fn new(mut settings: Settings, seed: u64, loaded: &Loaded, now: Now) -> Self {
         let mut tracker = Tracker::new(settings.policy.clone(), seed, loaded.tag_key);
+        // Before the swarms come back: they are let in by it.
+        tracker.set_whitelist(now, std::mem::take(&mut settings.whitelist));
         for (hashes, completions) in &loaded.registered {
             tracker.register(now, *hashes, None, *completions);
         }
@@ -125,6 +135,8 @@ impl Server {
             sessions: Sessions::default(),
             outbox: Outbox::default(),
             date: (now.unix, HttpDate::at(now.unix)),
+            started: now.unix,
+            turns: metrics::Histogram::default(),
             health: Health::Good,
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
@@ -146,6 +158,23 @@ impl Server {
             }
             FromStore::Health { writable } => self.set_health(writable),
         }
+    }
+
+    /// A new whitelist.
+    pub fn set_whitelist(&mut self, now: Now, list: Whitelist) {
+        self.tracker.set_whitelist(now, list);
+    }
+
+    /// What an operator may change while the daemon runs: keys, rates, proxies.
+    pub fn reload(&mut self, newer: Settings) {
+        if self.settings.rate != newer.rate {
+            self.rate = RateLimiter::new(newer.rate.0, newer.rate.1, self.rate.seed());
+        }
+        self.passkeys = newer.tracker_secret.as_deref().map(PasskeyKey::new);
+        self.settings.rate = newer.rate;
+        self.settings.registry_key = newer.registry_key;
+        self.settings.tracker_secret = newer.tracker_secret;
+        self.settings.trusted_proxies = newer.trusted_proxies;
     }
 
     /// The machine's own errands.
@@ -180,9 +209,9 @@ impl Server {
         }
     }
 
-    /// Whether as many connections are open as may be.
-    pub fn is_full(&self) -> bool {
-        self.sessions.len() >= self.settings.connections_max
+    /// Whether more connections are open than may stay.
+    pub fn is_overfull(&self) -> bool {
+        self.sessions.len() > self.settings.connections_max
     }
 
     /// Connections that may be closed at once when the daemon ends: no request of theirs is under way.

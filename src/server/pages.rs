@@ -32,6 +32,11 @@ impl Page {
             _ => return None,
         })
     }
+
+    /// Whether it may be asked for at any rate: what a monitor asks for.
+    pub fn is_exempt(self) -> bool {
+        matches!(self, Self::Root | Self::Health | Self::Metrics)
+    }
 }
 
 impl Server {

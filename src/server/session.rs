@@ -78,6 +78,8 @@ pub struct Parked {
     pub serial: u64,
     /// How to frame the answer.
     pub framing: Framing,
+    /// A body that nobody wants, to be dropped before the next request.
+    pub body: Option<BodyLeft>,
 }
 
 /// One connection.
@@ -93,12 +95,34 @@ pub struct Session {
     pub output: Vec<u8>,
     /// How many of them have been written.
     pub written: usize,
+    /// Pipelined requests wait in `input` until the answers before them have been taken.
+    pub is_held_back: bool,
     /// When it will be closed if nothing happens.
     pub deadline: Millis,
-    /// Whether it has an entry in the queue of timers.
-    timed: bool,
+    /// When its entry in the queue of timers comes up, if it has one: never later than the deadline. Any other entry
+    /// of it is void.
+    timed: Option<Millis>,
     /// Tells this connection from earlier ones of the same number.
     generation: u32,
+}
+
+impl Session {
+    /// Whether an entry in the queue of timers is this connection's.
+    fn is_timed(&self, at: Millis, generation: u32) -> bool {
+        self.generation == generation && self.timed == Some(at)
+    }
+
+    /// The deadline of what the connection begins to do now.
+    pub fn fresh_deadline(&self, now: Millis) -> Millis {
+        match &self.phase {
+            Phase::Head => now + HEAD_MS,
+            Phase::Idle => now + IDLE_MS,
+            Phase::Body(upload) => (now + BODY_MS).min(upload.complete_by),
+            Phase::Skip(_) => now + BODY_MS,
+            Phase::Parked(_) => now + PARKED_MS,
+            Phase::Closing => now + LINGER_MS,
+        }
+    }
 }
 
 /// All connections.
@@ -128,8 +152,9 @@ impl Sessions {
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
+            is_held_back: false,
             deadline,
-            timed: false,
+            timed: None,
             generation: self.generations,
         };
         self.open += 1;
@@ -186,9 +211,20 @@ impl Sessions {
     /// The connection stays open beyond this turn: from now on its deadline is watched.
     pub fn stay(&mut self, conn: Conn) {
         let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::as_mut) else { return };
-        if !session.timed {
-            session.timed = true;
+        if session.timed.is_none() {
+            session.timed = Some(session.deadline);
             self.timers.push(Reverse((session.deadline, conn.0, session.generation)));
+        }
+    }
+
+    /// Sets when a connection will be closed if nothing happens.
+    pub fn set_deadline(&mut self, conn: Conn, deadline: Millis) {
+        let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::as_mut) else { return };
+        session.deadline = deadline;
+        // A deadline that moves back is put right when its entry comes up; one that moves forward would be missed.
+        if session.timed.is_some_and(|at| deadline < at) {
+            session.timed = Some(deadline);
+            self.timers.push(Reverse((deadline, conn.0, session.generation)));
         }
     }
 
@@ -205,41 +241,50 @@ impl Sessions {
             }
             self.timers.pop();
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
-            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
+            let Some(session) = slot.filter(|session| session.is_timed(at, generation)) else { continue };
             if session.deadline > now {
+                session.timed = Some(session.deadline);
                 self.timers.push(Reverse((session.deadline, number, generation)));
                 continue;
             }
-            session.timed = false;
+            session.timed = None;
             return Some(Conn(number));
         }
         None
     }
 
-    /// An idle connection to make room for a new one: one of those that have been idle longest. Looks at a few only,
-    /// so that a full house does not make every newcomer expensive.
-    pub fn idle(&mut self) -> Option<Conn> {
+    /// A connection to close so that a new one can stay: one of those that have been idle longest, else one whose head
+    /// has been on its way for a while. Looks at a few only, so that a full house does not make every newcomer
+    /// expensive.
+    pub fn least_wanted(&mut self, now: Millis) -> Option<Conn> {
         let mut seen = Vec::new();
-        let mut found = None;
+        let (mut idle, mut slow) = (None, None);
         while let Some(Reverse((at, number, generation))) = self.timers.pop() {
             let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
-            let Some(session) = slot.filter(|session| session.generation == generation) else { continue };
-            seen.push(Reverse((session.deadline.max(at), number, generation)));
-            if matches!(session.phase, Phase::Idle) {
-                found = Some(Conn(number));
+            let Some(session) = slot.filter(|session| session.is_timed(at, generation)) else { continue };
+            session.timed = Some(session.deadline);
+            seen.push(Reverse((session.deadline, number, generation)));
+            match session.phase {
+                Phase::Idle if session.output.is_empty() => idle = Some(Conn(number)),
+                Phase::Head if session.deadline + SLOW_HEAD_MS <= now + HEAD_MS => {
+                    slow = slow.or(Some(Conn(number)));
+                }
+                _ => {}
             }
-            if found.is_some() || seen.len() >= IDLE_LOOK_MAX {
+            if idle.is_some() || seen.len() >= IDLE_LOOK_MAX {
                 break;
             }
         }
         self.timers.extend(seen);
-        found
+        idle.or(slow)
     }
 }
 
 /// Timers looked at to find an idle connection.
 const IDLE_LOOK_MAX: usize = 32;
 
+/// A head that has been on its way for this long may have to make room.
+const SLOW_HEAD_MS: Millis = 1_000;
 /// Time for a head, from its first byte or from the connection's beginning.
 pub const HEAD_MS: Millis = 10_000;
 /// Time between requests.

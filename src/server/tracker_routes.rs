@@ -32,6 +32,9 @@ impl Server {
             Route::Api(path) => return self.api(asked, path, out),
             Route::Announce(key) if reads => (Kind::Announce, self.http_announce(asked, key, out)),
             Route::Scrape(key) if reads => (Kind::Scrape, self.http_scrape(asked, key, out)),
+            Route::Page(page) if page.is_exempt() && reads => (Kind::Other, self.page(asked, page, out)),
+            Route::Page(page) if page.is_exempt() => (Kind::Other, self.other_method(asked, READS, out)),
+            _ if self.is_over_the_rate(asked) => (Kind::Other, self.too_many(asked, out)),
             Route::Page(page) if reads => (Kind::Other, self.page(asked, page, out)),
             Route::Announce(_) | Route::Scrape(_) | Route::Page(_) => {
                 (Kind::Other, self.other_method(asked, READS, out))
@@ -98,9 +101,7 @@ impl Server {
     fn http_scrape(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>, out: &mut Vec<u8>) -> Outcome {
         let checked = self.announce_checks(asked, key).map(|_| ());
         if checked == Err(Refusal::RateLimited) {
-            let reply = Reply::text(429, "Too Many Requests").with(RETRY);
-            self.write_reply(asked.now, asked.framing, &reply, out);
-            return Outcome::Limited;
+            return self.too_many(asked, out);
         }
         self.body.clear();
         if checked.is_ok() {
@@ -141,6 +142,19 @@ impl Server {
                 passkeys.verify(&key).map(|_| ()).ok_or(Refusal::Unauthorized)
             }
         }
+    }
+
+    /// Takes a token for a request whose route does not do so itself. A client without an address
+    /// pays with that of its proxy.
+    fn is_over_the_rate(&mut self, asked: &Asked<'_, '_>) -> bool {
+        let client = asked.client.unwrap_or(asked.peer.ip());
+        self.rate.take_address(asked.now.mono, client) != Verdict::Allowed
+    }
+
+    fn too_many(&mut self, asked: &Asked<'_, '_>, out: &mut Vec<u8>) -> Outcome {
+        let reply = Reply::text(429, "Too Many Requests").with(RETRY);
+        self.write_reply(asked.now, asked.framing, &reply, out);
+        Outcome::Limited
     }
 
     /// OPTIONS, or a method the route does not have.

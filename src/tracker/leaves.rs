@@ -111,12 +111,9 @@ impl<const N: usize> Leaves<N> {
             return 0;
         }
         let own_leaf = except.map(|(hash, _)| self.leaf_of(hash));
-        let first = rng.below(self.leaves.len() as u32) as usize;
+        let (first, start) = self.anywhere(rng);
         self.expire(first, lease.0, lease.1);
-        let start = match self.leaves[first].len() {
-            0 => 0,
-            len => rng.below(len as u32) as usize,
-        };
+        let start = start.min(self.leaves[first].len());
         let count = self.leaves.len();
         let mut left = limit;
         // The first leaf is walked in two parts, its end first and its beginning last.
@@ -138,6 +135,26 @@ impl<const N: usize> Leaves<N> {
             left -= copy_range(block, range, left, skip, out);
         }
         limit - left
+    }
+
+    /// How many peers there are besides `except`.
+    pub fn eligible(&self, except: Option<(u64, &[u8; N])>) -> usize {
+        let own = except.is_some_and(|(hash, address)| self.find(hash, address).is_some());
+        self.len as usize - usize::from(own)
+    }
+
+    /// A leaf and a position in it, each peer as likely as any other: leaves differ in length, so a throw that is
+    /// beyond the end of its leaf is repeated.
+    fn anywhere(&self, rng: &mut Rng) -> (usize, usize) {
+        let mut leaf = 0;
+        for _ in 0..THROWS_MAX {
+            leaf = rng.below(self.leaves.len() as u32) as usize;
+            let at = rng.below(LEAF_PEERS_MANY as u32) as usize;
+            if at < self.leaves[leaf].len() {
+                return (leaf, at);
+            }
+        }
+        (leaf, 0)
     }
 
     /// Every leaf.
@@ -213,6 +230,10 @@ fn copy_range<const N: usize>(
 
 /// Peers in a leaf on average: few enough to search one by one, enough that a reply of 50 takes two leaves.
 const LEAF_PEERS_MEAN: usize = 48;
+/// Hardly any leaf is longer, even when it is the next to be split.
+const LEAF_PEERS_MANY: usize = 128;
+/// Throws for a random peer at most. With leaves as full as usual nearly every third one hits.
+const THROWS_MAX: usize = 24;
 
 #[cfg(test)]
 mod tests {

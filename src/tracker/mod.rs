@@ -6,6 +6,7 @@
 pub mod block;
 pub mod connection;
 pub mod counters;
+mod invariants;
 pub mod leaves;
 pub mod rate;
 pub mod slice;
@@ -15,6 +16,7 @@ pub mod swarm;
 pub mod table;
 pub mod tick;
 pub mod upkeep;
+pub mod whitelist;
 
 use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
@@ -81,6 +83,8 @@ pub struct Tracker {
     /// Downloads completed since start.
     completions: u64,
     upkeep: Upkeep,
+    /// Empty, and without meaning, unless the policy is to serve listed hashes only.
+    whitelist: whitelist::Whitelist,
 }
 
 impl Tracker {
@@ -89,12 +93,25 @@ impl Tracker {
         let lifetimes = Lifetimes::new(policy.peer_ttl_s, policy.idt_peer_ttl_s);
         let upkeep = Upkeep::new(policy.flush_interval_s);
         let rng = Rng::new(seed.rotate_left(17));
-        Self { table: Table::new(seed, lifetimes), policy, rng, tag_key, completions: 0, upkeep }
+        Self {
+            table: Table::new(seed, lifetimes),
+            policy,
+            rng,
+            tag_key,
+            completions: 0,
+            upkeep,
+            whitelist: whitelist::Whitelist::default(),
+        }
     }
 
     /// What is in the table.
     pub fn totals(&self) -> &table::Totals {
         self.table.totals()
+    }
+
+    /// Keys that something is known of: torrents with peers, registered, blocked or kept for their completions.
+    pub fn torrents(&self) -> usize {
+        (0..=u8::MAX).map(|slice| self.table.slice(slice).len()).sum()
     }
 
     /// Downloads completed since start.
@@ -116,30 +133,29 @@ impl Tracker {
         response.incomplete = 0;
         response.peers4.clear();
         response.peers6.clear();
-        let room =
-            self.policy.total_peers_max == 0 || self.table.totals().peers() < self.policy.total_peers_max;
+        let peers_max = self.policy.total_peers_max;
+        let has_room = |peers: u64| peers_max == 0 || peers < peers_max;
+        let total = self.table.totals().peers();
         let found = match self.admit(&request.info_hash)? {
             Some(found) => found,
             None if request.event == Event::Stopped => return Ok(()),
-            None if !room => return Err(Refusal::Full),
+            None if !has_room(total) => return Err(Refusal::Full),
             None => {
                 let entry = self.table.insert(request.info_hash.key());
                 Found { entry, identity: 0, exact: true }
             }
         };
         let tick = self.table.lifetimes().tick(now.mono);
-        let visit = Visit {
-            event: request.event,
-            identity: found.identity,
-            room,
-            wish: offer_to(request).map(|offer| (offer, reach)),
-        };
+        let wish = offer_to(request).map(|offer| (offer, reach));
         let bits = role_of(request) | found.identity;
         let tag = self.tag(&request.peer_id);
         let rng = &mut self.rng;
         let finished = self.table.change(found.entry, tick, |slot, context| {
+            let elsewhere = total - u64::from(slot.len());
             slot.expire_some(context, rng);
             let few = slot.len() as usize <= swarm::SMALL_PEERS_MAX;
+            let room = has_room(elsewhere + u64::from(slot.len()));
+            let visit = Visit { event: request.event, identity: found.identity, room, wish };
             let (out4, out6) = (&mut response.peers4, &mut response.peers6);
             let finished = match from.ip() {
                 IpAddr::V4(ip) => {
@@ -157,9 +173,11 @@ impl Tracker {
             if let Ok(true) = finished {
                 slot.completed = slot.completed.saturating_add(1);
             }
-            let counts = slot.counts();
-            response.complete = counts.seeders();
-            response.incomplete = counts.leechers();
+            if finished.is_ok() {
+                let counts = slot.counts();
+                response.complete = counts.seeders();
+                response.incomplete = counts.leechers();
+            }
             finished
         });
         if finished == Ok(true) {
@@ -179,18 +197,16 @@ impl Tracker {
         let tick = self.table.lifetimes().tick(now.mono);
         let rng = &mut self.rng;
         let was_changed = self.table.slice(found.entry.slice).changed;
-        let (before, counts) = self.table.change(found.entry, tick, |slot, context| {
+        let gone = self.table.change(found.entry, tick, |slot, context| {
             let before = slot.len();
             slot.expire_some(context, rng);
-            (before, slot.counts())
+            slot.drop_empty_family();
+            before - slot.len()
         });
-        self.table.mark(found.entry.slice, was_changed || before != counts.peers());
-        Some(ScrapeStats {
-            complete: counts.seeders(),
-            downloaded: u64::from(self.table.slot(found.entry).completed),
-            incomplete: counts.leechers(),
-            downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
-        })
+        self.table.mark(found.entry.slice, was_changed || gone > 0);
+        let stats = stats_of(self.table.slot(found.entry));
+        self.table.forget_if_idle(found.entry);
+        Some(stats)
     }
 
     /// Seeders, leechers and completed downloads of a registered entry, for the registry's answers.
@@ -198,14 +214,7 @@ impl Tracker {
         let Some(found) = self.table.find(&AnnouncedHash::Short(hashes.primary_key())) else {
             return ScrapeStats::default();
         };
-        let slot = self.table.slot(found.entry);
-        let counts = slot.counts();
-        ScrapeStats {
-            complete: counts.seeders(),
-            downloaded: u64::from(slot.completed),
-            incomplete: counts.leechers(),
-            downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
-        }
+        stats_of(self.table.slot(found.entry))
     }
 
     /// Registered entries, by primary key, with their seeders: where the number has changed since the last call.
@@ -242,7 +251,7 @@ impl Tracker {
             return Err(Refusal::Blocked);
         }
         match self.policy.access {
-            Access::Listed if known & flags::LISTED == 0 => Err(Refusal::NotListed),
+            Access::Listed if !self.is_listed(hash, found) => Err(Refusal::NotListed),
             Access::Registered if known & flags::REGISTERED == 0 || !exact => Err(Refusal::Unregistered),
             _ => Ok(found),
         }
@@ -311,19 +320,34 @@ impl Visit {
         few: bool,
         context: &Context<'_>,
     ) -> Result<bool, Refusal> {
-        let known = swarm.find(&peer.address, context);
-        // Another peer id at the same address is a restarted client: its record is written anew.
-        let mut earlier = known.filter(|known| known.tag == peer.tag);
-        if known.is_none() {
-            if !self.room {
-                return Err(Refusal::Full);
+        let is_over = |peer: &Peer<N>| context.lifetimes.over(context.now, peer.seen, peer.bits);
+        let mut known = swarm.find(&peer.address, context);
+        let came_back = known.as_ref().is_some_and(is_over);
+        if came_back {
+            // A large swarm may hold it still; all the same it is new, except that it fills its own seat.
+            swarm.remove(&peer.address, context);
+            known = None;
+        }
+        let (mut kept, mut was_leecher) = (0, false);
+        let mut recall = |earlier: &Peer<N>| {
+            if is_over(earlier) {
+                return;
             }
-            if few && let Some(former) = swarm.former_self(peer) {
-                earlier = swarm.remove(&former.address, context);
+            kept |= earlier.bits & (bits::IDENTITIES | bits::COUNTED);
+            was_leecher |= earlier.bits & bits::SEEDER == 0;
+        };
+        match &known {
+            // Another peer id at the same address is a restarted client: its record is written anew.
+            Some(known) if known.tag == peer.tag => recall(known),
+            Some(_) => {}
+            None if !self.room && !came_back => return Err(Refusal::Full),
+            None => {
+                while few && let Some(former) = swarm.former_self(peer) {
+                    swarm.remove(&former.address, context);
+                    recall(&former);
+                }
             }
         }
-        let kept = earlier.map_or(0, |earlier| earlier.bits & (bits::IDENTITIES | bits::COUNTED));
-        let was_leecher = earlier.is_some_and(|earlier| earlier.bits & bits::SEEDER == 0);
         let is_seeder = peer.bits & bits::SEEDER != 0;
         let finished =
             kept & bits::COUNTED == 0 && (self.event == Event::Completed || was_leecher && is_seeder);
@@ -341,6 +365,16 @@ impl Visit {
         } else {
             swarm.put(Some(&known), &Peer { bits: left, ..known }, context);
         }
+    }
+}
+
+fn stats_of(slot: &slot::Slot) -> ScrapeStats {
+    let counts = slot.counts();
+    ScrapeStats {
+        complete: counts.seeders(),
+        downloaded: u64::from(slot.completed),
+        incomplete: counts.leechers(),
+        downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
     }
 }
 

@@ -36,6 +36,11 @@ impl RateLimiter {
         Self { places: if off { Vec::new() } else { vec![[0; 4]; PLACES] }, seed, per_s, burst }
     }
 
+    /// The key of its hash, for a limiter that takes its place.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Takes a token of an IPv4 address or an IPv6 /64.
     pub fn take_address(&mut self, now: Millis, ip: IpAddr) -> Verdict {
         let source = match ip.to_canonical() {

@@ -17,7 +17,7 @@ pub struct EntryRef {
 /// The v1 key of a registered hybrid, which lives under its v2 key, mostly in another slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Alias {
-    key: SwarmKey,
+    pub(super) key: SwarmKey,
     /// The entry it stands for.
     pub target: EntryRef,
 }
@@ -36,7 +36,7 @@ pub enum Lead {
 pub struct Slice {
     /// Positions by key: of a slot, or with `ALIAS` set of an alias.
     index: HashTable<u32>,
-    slots: Vec<Slot>,
+    slots: Slots,
     aliases: Vec<Alias>,
     registrations: Vec<InfoHashes>,
     free_registrations: Vec<u32>,
@@ -56,28 +56,45 @@ impl Slice {
     }
 
     /// All slots.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> + Clone {
+        self.slots.0.iter().flatten()
+    }
+
+    /// How many slots there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All aliases.
+    pub(super) fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
+    /// How many keys lead somewhere.
+    pub(super) fn indexed(&self) -> usize {
+        self.index.len()
     }
 
     /// One slot.
     #[inline]
     pub fn slot(&self, at: u32) -> &Slot {
-        &self.slots[at as usize]
+        self.slots.at(at)
     }
 
     /// One slot, to be changed.
     #[inline]
     pub fn slot_mut(&mut self, at: u32) -> &mut Slot {
-        &mut self.slots[at as usize]
+        &mut self.slots.0[at as usize / CHUNK][at as usize % CHUNK]
     }
 
     /// Adds a torrent whose key leads nowhere yet.
     pub fn insert(&mut self, hash: u64, key: SwarmKey, hash_of: impl Fn(&SwarmKey) -> u64) -> u32 {
         let at = self.slots.len() as u32;
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact(self.slots.len() / 8 + 4);
-        }
         self.slots.push(Slot::new(key));
         self.index_insert(hash, at, hash_of);
         at
@@ -91,21 +108,19 @@ impl Slice {
         hash_of: impl Fn(&SwarmKey) -> u64,
     ) -> (Slot, Option<InfoHashes>) {
         self.index_remove(hash, at);
-        let slot = self.slots.swap_remove(at as usize);
+        let slot = self.slots.swap_remove(at);
         if slot.registration != NO_REGISTRATION {
             self.free_registrations.push(slot.registration);
         }
-        let Some(moved) = self.slots.get(at as usize) else {
-            self.shrink();
-            return (slot, None);
-        };
         let from = self.slots.len() as u32;
+        if at == from {
+            return (slot, None);
+        }
+        let moved = self.slots.at(at);
         if let Ok(entry) = self.index.find_entry(hash_of(&moved.key), |&known| known == from) {
             *entry.into_mut() = at;
         }
-        let registration = self.registration(at);
-        self.shrink();
-        (slot, registration)
+        (slot, self.registration(at))
     }
 
     /// Makes `key` lead to `target`. The key must lead nowhere yet.
@@ -129,11 +144,20 @@ impl Slice {
         self.aliases[(at & !ALIAS) as usize].target = target;
     }
 
-    /// Makes `key` lead nowhere, if it is an alias.
-    pub fn remove_alias(&mut self, hash: u64, key: &SwarmKey, hash_of: impl Fn(&SwarmKey) -> u64) {
+    /// Makes `key` lead nowhere, if it is an alias of `target`.
+    pub fn remove_alias(
+        &mut self,
+        hash: u64,
+        key: &SwarmKey,
+        target: EntryRef,
+        hash_of: impl Fn(&SwarmKey) -> u64,
+    ) {
         let Some(&at) = self.index.find(hash, |&at| at & ALIAS != 0 && self.key_at(at) == key) else {
             return;
         };
+        if self.aliases[(at & !ALIAS) as usize].target != target {
+            return;
+        }
         self.index_remove(hash, at);
         self.aliases.swap_remove((at & !ALIAS) as usize);
         let from = self.aliases.len() as u32 | ALIAS;
@@ -179,7 +203,7 @@ impl Slice {
     #[inline]
     fn key_at(&self, at: u32) -> &SwarmKey {
         match at & ALIAS {
-            0 => &self.slots[at as usize].key,
+            0 => &self.slots.at(at).key,
             _ => &self.aliases[(at & !ALIAS) as usize].key,
         }
     }
@@ -188,7 +212,7 @@ impl Slice {
         let Self { index, slots, aliases, .. } = self;
         index.insert_unique(hash, at, |&at| {
             hash_of(match at & ALIAS {
-                0 => &slots[at as usize].key,
+                0 => &slots.at(at).key,
                 _ => &aliases[(at & !ALIAS) as usize].key,
             })
         });
@@ -199,14 +223,51 @@ impl Slice {
             entry.remove();
         }
     }
+}
 
-    /// Gives memory back when most of it is unused.
-    fn shrink(&mut self) {
-        if self.slots.len() * 4 < self.slots.capacity() {
-            self.slots.shrink_to(self.slots.len() * 2);
+/// Slots in chunks of one size, all but the last full: growing copies nothing and leaves no holes in the heap, of
+/// which 256 slices that grow side by side would leave many.
+#[derive(Default, Debug)]
+struct Slots(Vec<Vec<Slot>>);
+
+impl Slots {
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| (self.0.len() - 1) * CHUNK + last.len())
+    }
+
+    #[inline]
+    fn at(&self, at: u32) -> &Slot {
+        &self.0[at as usize / CHUNK][at as usize % CHUNK]
+    }
+
+    fn push(&mut self, slot: Slot) {
+        match self.0.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push(slot),
+            // The first chunk grows as it is needed, because most tables are small.
+            None => self.0.push(vec![slot]),
+            Some(_) => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(slot);
+                self.0.push(chunk);
+            }
+        }
+    }
+
+    /// Takes out the slot at `at`; the last one takes its place.
+    fn swap_remove(&mut self, at: u32) -> Slot {
+        let last = self.0.last_mut().and_then(Vec::pop).expect("`at` is the place of a slot");
+        if self.0.last().is_some_and(Vec::is_empty) {
+            self.0.pop();
+        }
+        match self.0.get_mut(at as usize / CHUNK).and_then(|chunk| chunk.get_mut(at as usize % CHUNK)) {
+            Some(place) => std::mem::replace(place, last),
+            None => last,
         }
     }
 }
+
+/// Slots in a chunk: 2 KiB.
+const CHUNK: usize = 32;
 
 /// Marks a position in the index as one of an alias.
 const ALIAS: u32 = 1 << 31;

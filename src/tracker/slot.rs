@@ -11,8 +11,6 @@ pub mod flags {
     pub const REGISTERED: u8 = 1;
     /// Taken down.
     pub const BLOCKED: u8 = 2;
-    /// On the whitelist.
-    pub const LISTED: u8 = 4;
     /// A registered hybrid: its peers carry identity bits.
     pub const HYBRID: u8 = 8;
     /// Its count of completed downloads is newer than the database's.
@@ -137,20 +135,26 @@ impl Slot {
                 join(self.v6.get_or_insert_default(), &peer, context);
             }
         }
+        self.drop_empty_family();
     }
 }
 
-/// Puts a peer in; if its address is known already, the later record wins and the identities add up.
+/// Puts a peer in; if its address is known already, the later record wins and the identities add up. Of records past
+/// their lifetime nothing is kept.
 pub fn join<const N: usize>(swarm: &mut Swarm<N>, peer: &Peer<N>, context: &Context<'_>) {
+    let is_over = |peer: &Peer<N>| context.lifetimes.over(context.now, peer.seen, peer.bits);
+    if is_over(peer) {
+        return;
+    }
     let known = swarm.find(&peer.address, context);
     let joined = match known {
-        None => *peer,
-        Some(known) => {
+        Some(known) if !is_over(&known) => {
             let peer_is_later = context.now.since(peer.seen) <= context.now.since(known.seen);
             let later = if peer_is_later { *peer } else { known };
             let kept = (known.bits | peer.bits) & (bits::IDENTITIES | bits::COUNTED);
             Peer { bits: later.bits | kept, ..later }
         }
+        _ => *peer,
     };
     swarm.put(known.as_ref(), &joined, context);
 }

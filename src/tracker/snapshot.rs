@@ -30,7 +30,7 @@ pub struct SliceSnapshot {
 /// Writes one slice. Entries without peers are left out, unless their count of completed downloads has no other home.
 pub fn encode(number: u8, slice: &Slice, now: Tick, lifetimes: &Lifetimes) -> Vec<u8> {
     let kept = |slot: &&Slot| !slot.is_empty() || (slot.completed > 0 && !slot.is(flags::REGISTERED));
-    let entries = slice.slots().iter().filter(kept);
+    let entries = slice.slots().filter(kept);
     let peers: usize = entries.clone().map(|slot| slot.len() as usize).sum();
     let mut out = Vec::with_capacity(64 + peers * 15 + entries.clone().count() * 34);
     out.extend_from_slice(MAGIC);

@@ -22,7 +22,7 @@ pub struct Context<'a> {
 /// Whom a requester is offered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offer {
-    /// Seeders, then everybody else: for who is still downloading.
+    /// Seeders, then leechers, then partial seeds: for who is still downloading.
     SeedersFirst,
     /// Leechers that are not partial seeds: for who has everything it wants.
     LeechersOnly,
@@ -147,18 +147,18 @@ impl<const N: usize> Swarm<N> {
         Some(peer)
     }
 
-    /// Another peer of the same IP and the same tag: the same client before it changed its port. Looked for in small
-    /// swarms only.
+    /// Another peer of the same IP and the same tag: the same client before it changed its port. Looks at everybody:
+    /// not for large swarms.
     pub fn former_self(&self, peer: &Peer<N>) -> Option<Peer<N>> {
-        let Self::Small(block) = self else { return None };
         let ip = &peer.address[..N - 2];
-        (0..block.len())
-            .find(|&at| {
-                block.tag(at) == peer.tag
-                    && block.address(at)[..N - 2] == *ip
-                    && block.address(at) != &peer.address
-            })
-            .map(|at| block.peer(at))
+        self.blocks().find_map(|block| {
+            (0..block.len())
+                .find(|&at| {
+                    let address = block.address(at);
+                    block.tag(at) == peer.tag && address[..N - 2] == *ip && *address != peer.address
+                })
+                .map(|at| block.peer(at))
+        })
     }
 
     /// Copies the addresses that fulfil `wish` to `out`, from a random start within each kind. Returns how many.
@@ -252,6 +252,11 @@ impl<const N: usize> Swarm<N> {
 }
 
 impl<const N: usize> Large<N> {
+    /// Every class that has occurred, with its peers.
+    pub(super) fn sets(&self) -> &[(u8, Leaves<N>)] {
+        &self.sets
+    }
+
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for (class, set) in &self.sets {
@@ -304,32 +309,27 @@ impl<const N: usize> Large<N> {
         let lease = (context.now, context.lifetimes);
         let mut left = limit;
         for wave in [Wave::Seeders, Wave::Leechers, Wave::Partial] {
-            if !wave.is_in(offer) {
+            if left == 0 || !wave.is_in(offer) {
                 continue;
             }
-            // A class is begun with the probability of its share, so that no peer is offered more often than another.
             let fits = |class: u8| wave.holds(class) && class & identity == identity;
-            let total: u32 =
-                self.sets.iter().filter(|(class, _)| fits(*class)).map(|(_, set)| set.len()).sum();
-            if total == 0 || left == 0 {
-                continue;
-            }
-            let mut start = rng.below(total);
-            let count = self.sets.len();
-            let first = (0..count)
-                .find(|&at| {
-                    let (class, set) = &self.sets[at];
-                    let here = if fits(*class) { set.len() } else { 0 };
-                    let hit = start < here;
-                    start = start.saturating_sub(here);
-                    hit
-                })
-                .unwrap_or(0);
-            for at in (first..count).chain(0..first) {
-                let (class, set) = &mut self.sets[at];
-                if fits(*class) {
-                    left -= set.pick(left, except, lease, rng, out);
+            let fitting = self.sets.iter().filter(|(class, set)| fits(*class) && !set.is_empty());
+            let several = fitting.clone().nth(1).is_some();
+            // Who is alone is not asked how many it can give: it gives what it can.
+            let offers = |set: &Leaves<N>| if several { set.eligible(except) } else { set.len() as usize };
+            let mut total: usize = fitting.map(|(_, set)| offers(set)).sum();
+            for (_, set) in self.sets.iter_mut().filter(|(class, _)| fits(*class)) {
+                let here = offers(set);
+                if left == 0 || here == 0 {
+                    continue;
                 }
+                // Each class gives its share, so that no peer is offered more often than another.
+                let share = match total {
+                    total if left >= total || here == total => left,
+                    total => (left * here + rng.below(total as u32) as usize) / total,
+                };
+                total -= here;
+                left -= set.pick(share, except, lease, rng, out);
             }
         }
         limit - left
@@ -438,8 +438,8 @@ fn pick_small<const N: usize>(
     let seeders = block.seeders as usize;
     let others_end = seeders + block.leechers as usize;
     let segments = match wish.offer {
-        Offer::SeedersFirst => [0..seeders, seeders..block.len()],
-        Offer::LeechersOnly => [seeders..others_end, 0..0],
+        Offer::SeedersFirst => [0..seeders, seeders..others_end, others_end..block.len()],
+        Offer::LeechersOnly => [seeders..others_end, 0..0, 0..0],
     };
     let before = out.len();
     for segment in segments {

@@ -75,6 +75,16 @@ impl Table {
         &self.totals
     }
 
+    /// What a key leads to.
+    pub(super) fn lead(&self, key: &SwarmKey) -> Option<Lead> {
+        self.slices[slice_of(key)].find(self.hash(key), key)
+    }
+
+    /// The key of every hash in it.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// How long peers live in it.
     pub fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes
@@ -145,7 +155,8 @@ impl Table {
                 let entry = self.find(&AnnouncedHash::Short(key))?.entry;
                 let slot = self.slices[entry.slice as usize].slot_mut(entry.slot);
                 slot.flags &= !flags::RERANKED;
-                Some((key, slot.counts().seeders()))
+                let is_its_own = slot.is(flags::REGISTERED) && slot.key == key;
+                is_its_own.then(|| (key, slot.counts().seeders()))
             })
             .collect()
     }
@@ -176,37 +187,55 @@ impl Table {
         idle
     }
 
-    /// Registers a torrent, or changes how it is registered. Swarms that its hashes had already are joined.
+    /// Registers a torrent, or changes how it is registered. Swarms that its hashes had already are joined. A hash
+    /// that is another entry's stays with that one.
     pub fn register(&mut self, hashes: InfoHashes, before: Option<InfoHashes>, completions: u64, now: Tick) {
-        if let Some(before) = before.filter(|before| *before != hashes) {
-            self.unregister(before, now);
-        }
         let key = hashes.primary_key();
-        let entry = self.own_entry(key);
+        if let Some(former) = before.map(|before| before.primary_key()).filter(|former| *former != key)
+            && let Some(Lead::Slot(slot)) = self.slices[slice_of(&former)].find(self.hash(&former), &former)
+        {
+            let former = EntryRef { slice: former.0[0], slot };
+            self.end_registration(former, now);
+            self.forget_if_idle(former);
+        }
+        let Some(entry) = self.own_entry(key) else { return };
+        let before = self.registration(entry);
+        if before == Some(hashes) {
+            return;
+        }
+        self.end_registration(entry, now);
         let hybrid = matches!(hashes, InfoHashes::Hybrid(..));
-        let is_new = !self.slot(entry).is(flags::REGISTERED);
+        let completions = completions.min(u64::from(u32::MAX)) as u32;
         self.change(entry, now, |slot, context| {
-            slot.flags =
-                slot.flags & !flags::HYBRID | flags::REGISTERED | if hybrid { flags::HYBRID } else { 0 };
-            if is_new {
-                slot.completed = completions.min(u64::from(u32::MAX)) as u32;
-                slot.rewrite_identities(context, |_| Some(if hybrid { bits::V2 } else { 0 }));
-            }
+            // What has been completed since the last flush is not in the database yet.
+            let newer = if before.is_some() { slot.completed } else { 0 };
+            slot.completed = completions.max(newer);
+            slot.flags |= flags::REGISTERED | if hybrid { flags::HYBRID } else { 0 };
+            slot.rewrite_identities(context, |_| Some(if hybrid { bits::V2 } else { 0 }));
         });
         self.slices[entry.slice as usize].set_registration(entry.slot, Some(hashes));
         if let InfoHashes::Hybrid(v1, _) = hashes {
             self.join_v1(v1, key, now);
         }
+        self.rank_anew(key, before.is_some());
     }
 
-    /// Ends a registration. The peers stay, as those of an unregistered torrent: with the identity of the key they
-    /// are under, so that those known by the v1 hash alone go.
-    pub fn unregister(&mut self, hashes: InfoHashes, now: Tick) {
-        let key = hashes.primary_key();
+    /// A registration that begins with seeders, or goes on with others, is news for the registry.
+    fn rank_anew(&mut self, key: SwarmKey, was_registered: bool) {
         let Some(Found { entry, .. }) = self.find(&AnnouncedHash::Short(key)) else { return };
-        if let InfoHashes::Hybrid(v1, _) = hashes {
+        let slot = self.slot(entry);
+        if slot.flags & RANKS == flags::REGISTERED && (was_registered || slot.counts().seeders() > 0) {
+            self.note_rank(entry);
+        }
+    }
+
+    /// Ends the registration of `entry`, if it has one. The peers stay, as those of an unregistered torrent: with the
+    /// identity of the key they are under, so that those known by the v1 hash alone go.
+    fn end_registration(&mut self, entry: EntryRef, now: Tick) {
+        if let Some(InfoHashes::Hybrid(v1, _)) = self.registration(entry) {
             let (v1, seed) = (v1.key(), self.seed);
-            self.slices[slice_of(&v1)].remove_alias(hash_key(&v1, seed), &v1, |key| hash_key(key, seed));
+            self.slices[slice_of(&v1)]
+                .remove_alias(hash_key(&v1, seed), &v1, entry, |key| hash_key(key, seed));
         }
         self.slices[entry.slice as usize].set_registration(entry.slot, None);
         self.change(entry, now, |slot, context| {
@@ -215,19 +244,17 @@ impl Table {
             }
             slot.flags &= !(flags::REGISTERED | flags::HYBRID | flags::COUNTED | flags::RERANKED);
         });
-        self.forget_if_idle(entry);
     }
 
     /// Refuses a key from now on; its swarm, and the registration it belongs to, are gone.
     pub fn block(&mut self, key: SwarmKey, now: Tick) {
-        if let Some(found) = self.find(&AnnouncedHash::Short(key))
-            && let Some(hashes) = self.registration(found.entry)
-        {
-            self.unregister(hashes, now);
+        if let Some(found) = self.find(&AnnouncedHash::Short(key)) {
+            self.end_registration(found.entry, now);
+            self.forget_if_idle(found.entry);
         }
-        let entry = self.own_entry(key);
+        let Some(entry) = self.own_entry(key) else { return };
         self.change(entry, now, |slot, _| {
-            *slot = Slot { flags: slot.flags & flags::LISTED | flags::BLOCKED, ..Slot::new(key) };
+            *slot = Slot { flags: flags::BLOCKED, ..Slot::new(key) };
         });
     }
 
@@ -253,11 +280,12 @@ impl Table {
         Context { now, lifetimes: &self.lifetimes, seed: self.seed }
     }
 
-    /// The entry whose own key this is; made if it is not there. The key must not be an alias.
-    fn own_entry(&mut self, key: SwarmKey) -> EntryRef {
+    /// The entry whose own key this is; made if it is not there. `None`: it is the v1 key of a hybrid.
+    fn own_entry(&mut self, key: SwarmKey) -> Option<EntryRef> {
         match self.slices[slice_of(&key)].find(self.hash(&key), &key) {
-            Some(Lead::Slot(slot)) => EntryRef { slice: key.0[0], slot },
-            _ => self.insert(key),
+            Some(Lead::Slot(slot)) => Some(EntryRef { slice: key.0[0], slot }),
+            Some(Lead::Alias(_)) => None,
+            None => Some(self.insert(key)),
         }
     }
 
@@ -267,11 +295,16 @@ impl Table {
         let slice = slice_of(&v1);
         let former = match self.slices[slice].find(self.hash(&v1), &v1) {
             Some(Lead::Alias(_)) => return,
+            Some(Lead::Slot(slot))
+                if self.slices[slice].slot(slot).is(flags::REGISTERED | flags::BLOCKED) =>
+            {
+                return;
+            }
             Some(Lead::Slot(slot)) => Some(self.remove(EntryRef { slice: v1.0[0], slot })),
             None => None,
         };
         // Looked up again: taking the former swarm out may have moved the entry.
-        let entry = self.own_entry(primary);
+        let Some(entry) = self.own_entry(primary) else { return };
         let (hash, seed) = (self.hash(&v1), self.seed);
         self.slices[slice].insert_alias(hash, v1, entry, |key| hash_key(key, seed));
         if let Some(mut former) = former {
@@ -348,13 +381,13 @@ impl Table {
     /// when the whole table has been seen.
     pub fn sweep(&mut self, mut cursor: Cursor, mut budget: usize, now: Tick) -> Option<Cursor> {
         while budget > 0 {
-            let slots = self.slices[cursor.slice as usize].slots();
-            let Some(slot) = slots.get(cursor.slot as usize) else {
+            let slice = &self.slices[cursor.slice as usize];
+            if cursor.slot as usize >= slice.len() {
                 cursor = Cursor { slice: cursor.slice.checked_add(1)?, ..Cursor::default() };
                 budget = budget.saturating_sub(1);
                 continue;
-            };
-            let peers = slot.len() as usize;
+            }
+            let peers = slice.slot(cursor.slot).len() as usize;
             if peers == 0 {
                 budget -= 1;
                 cursor.slot += 1;

@@ -28,8 +28,8 @@ enum Flush {
     Idle,
     /// Something has; the next flush begins then.
     Due(Millis),
-    /// Going through the slices: the next one, and when.
-    Under(u8, Millis),
+    /// Going through the slices: how many have been looked at, and when the next one is.
+    Under(u16, Millis),
 }
 
 /// One step of a flush.
@@ -106,15 +106,15 @@ impl Tracker {
             _ => return None,
         };
         let tick = self.table.lifetimes().tick(now.mono);
-        let changed = (from..=u8::MAX).find(|slice| self.table.slice(*slice).changed);
-        if let Some(slice) = changed {
+        let mut slices = (0..=u8::MAX).skip(from.into());
+        if let Some(slice) = slices.find(|slice| self.table.slice(*slice).changed) {
             let bytes = snapshot::encode(slice, self.table.slice(slice), tick, self.table.lifetimes());
             self.table.mark(slice, false);
-            self.upkeep.flush = Flush::Under(slice.saturating_add(1), now.mono + FLUSH_STEP_MS);
+            self.upkeep.flush = Flush::Under(u16::from(slice) + 1, now.mono + FLUSH_STEP_MS);
             return Some(FlushStep::Slice(SliceSnapshot { slice, taken_at: now.unix, bytes }));
         }
         if !self.upkeep.completed.is_empty() {
-            self.upkeep.flush = Flush::Under(u8::MAX, now.mono);
+            self.upkeep.flush = Flush::Under(TABLE_SLICES as u16, now.mono);
             return Some(FlushStep::Completions(self.take_completions()));
         }
         let more = (0..=u8::MAX).any(|slice| self.table.slice(slice).changed);
@@ -172,12 +172,13 @@ impl Tracker {
         };
         let tick = self.table.lifetimes().tick(now.mono);
         self.table.change(found.entry, tick, |slot, context| {
-            for peer in &stored.v4 {
-                slot::join(&mut slot.v4, &with_identity(peer, found.identity), context);
+            for peer in stored.v4.iter().filter_map(|peer| with_identity(peer, found.identity)) {
+                slot::join(&mut slot.v4, &peer, context);
             }
-            for peer in &stored.v6 {
-                slot::join(slot.v6.get_or_insert_default(), &with_identity(peer, found.identity), context);
+            for peer in stored.v6.iter().filter_map(|peer| with_identity(peer, found.identity)) {
+                slot::join(slot.v6.get_or_insert_default(), &peer, context);
             }
+            slot.drop_empty_family();
             if !slot.is(flags::REGISTERED) {
                 slot.completed = slot.completed.max(stored.completed);
             }
@@ -186,13 +187,14 @@ impl Tracker {
     }
 
     pub(super) fn note_completion(&mut self, found: Found) {
-        if self.table.slot(found.entry).is(flags::REGISTERED) {
-            self.mark_completed(self.table.slot(found.entry).key);
-        }
+        self.mark_completed(self.table.slot(found.entry).key);
     }
 
     fn mark_completed(&mut self, key: SwarmKey) {
         let Some(found) = self.table.find(&AnnouncedHash::Short(key)) else { return };
+        if !self.table.slot(found.entry).is(flags::REGISTERED) {
+            return;
+        }
         let tick = super::tick::Tick::default();
         let fresh = self.table.change(found.entry, tick, |slot, _| {
             let fresh = !slot.is(flags::COUNTED);
@@ -224,15 +226,15 @@ impl Tracker {
 }
 
 /// A stored peer as a member of the entry it comes back to, which may have become a hybrid since, or stopped being
-/// one.
-fn with_identity<const N: usize>(peer: &Peer<N>, identity: u8) -> Peer<N> {
-    let known = peer.bits & bits::IDENTITIES;
-    let identities = match (identity, known) {
+/// one: then those that had announced v1 alone stay away.
+fn with_identity<const N: usize>(peer: &Peer<N>, identity: u8) -> Option<Peer<N>> {
+    let identities = match (identity, peer.bits & bits::IDENTITIES) {
+        (0, bits::V1) => return None,
         (0, _) => 0,
         (_, 0) => identity,
         (_, known) => known,
     };
-    Peer { bits: peer.bits & !bits::IDENTITIES | identities, ..*peer }
+    Some(Peer { bits: peer.bits & !bits::IDENTITIES | identities, ..*peer })
 }
 
 /// A pass over the whole table takes this long, so that a client is freed within a minute of its end.

@@ -7,8 +7,12 @@
 mod support;
 
 mod aria2;
+mod check;
+mod clients;
 mod process;
 mod registry;
+mod reload;
 mod restart;
+mod robust;
 mod swarm;
 mod wires;

@@ -72,3 +72,36 @@ fn each_family_is_told_addresses_of_its_own() {
     };
     assert_eq!(peers, [&Ipv6Addr::LOCALHOST.octets()[..], &[0x03, 0xe9]].concat());
 }
+
+/// A connected socket takes answers only from the address it asked, as clients do. Most of 127.0.0.0/8 has no socket
+/// of its own here, so both kinds of socket are asked.
+#[test]
+fn every_address_answers_for_itself() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[("OPEN_TRACKER", "true"), EVERYWHERE]);
+    let hash = [4; 20];
+    for (port, asked) in ["127.0.0.1", "127.0.0.2", "127.200.1.9", "::1"].into_iter().enumerate() {
+        let asked: std::net::IpAddr = asked.parse().expect("an address");
+        let client = udp::Client::connect(tracker.udp(asked));
+        let answer = client.announce(&hash, PEER_ID, 7000 + port as u16, 10, 0);
+        assert!(matches!(answer, Announced::Peers { .. }), "{asked}: {answer:?}");
+    }
+}
+
+/// Nobody else may bind beside us and take our datagrams, and a second tracker on the port is told.
+#[test]
+fn the_udp_port_is_ours_alone() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[EVERYWHERE]);
+    let port = tracker.udp(Ipv4Addr::LOCALHOST).port();
+    for taken in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("an option");
+        let address = std::net::SocketAddr::from((taken, port));
+        assert!(socket.bind(&address.into()).is_err(), "{address} could be bound twice");
+    }
+}
+
+/// As a daemon binds that was told nothing.
+const EVERYWHERE: (&str, &str) = ("BIND", "0.0.0.0,[::]");

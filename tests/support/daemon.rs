@@ -22,8 +22,22 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon with its database in `home` and these settings on top of what tests need.
     pub fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::started(command(home), home, settings)
+    }
+
+    /// The same with so few file descriptors.
+    pub fn start_with_descriptors(home: &Path, descriptors: u32, settings: &[(&str, &str)]) -> Self {
+        let plain = command(home);
+        let mut limited = Command::new("bash");
+        limited.current_dir(home).env_clear().stdin(Stdio::null());
+        limited.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "bash", &descriptors.to_string()]);
+        limited.arg(plain.get_program()).args(plain.get_args());
+        Self::started(limited, home, settings)
+    }
+
+    fn started(mut command: Command, home: &Path, settings: &[(&str, &str)]) -> Self {
         let log = home.join("daemon.log");
-        let mut child = command(home)
+        let mut child = command
             .env("DB_PATH", home.join("weightless.db"))
             .envs([("PORT", "0"), ("UDP_PORT", "0"), ("BIND", "127.0.0.1,[::1]")])
             // Every client of a test has the same address.
@@ -68,6 +82,17 @@ impl Daemon {
         ended("the daemon after kill -9", &mut self.child);
     }
 
+    /// SIGHUP: read the settings again.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill exists").success());
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
@@ -88,11 +113,12 @@ impl Drop for Daemon {
 
 /// The daemon's program in `home`, without any setting from outside.
 pub fn command(home: &Path) -> Command {
-    let no_settings = home.join("no.env");
-    File::create(&no_settings).expect("a file in the test's folder");
+    // A test that has settings in a file writes it before.
+    let file = home.join("settings.env");
+    File::options().create(true).append(true).open(&file).expect("a file in the test's folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_weightless"));
     command.current_dir(home).env_clear().stdin(Stdio::null());
-    command.arg("--env-file").arg(no_settings);
+    command.arg("--env-file").arg(file);
     command
 }
 

@@ -34,10 +34,15 @@ pub fn get(to: SocketAddr, target: &str) -> Reply {
 
 /// POST of a JSON object to `/api/registry`.
 pub fn register(to: SocketAddr, entry: &Value) -> Reply {
+    register_with_key(to, entry, "")
+}
+
+/// The same with an API key.
+pub fn register_with_key(to: SocketAddr, entry: &Value, key: &str) -> Reply {
     let body = entry.to_string();
     let head = format!(
         "POST /api/registry HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
+         X-Weightless-Key: {key}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     send(to, [head.as_bytes(), body.as_bytes()].concat().as_slice())

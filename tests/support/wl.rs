@@ -55,3 +55,10 @@ fn program() -> PathBuf {
     assert!(program.exists(), "{} is missing: `cargo build -p wl` first, or `make test`", program.display());
     program
 }
+
+/// Runs `wl check` and returns its exit code and what it printed.
+pub fn check(flags: &[&str], url: &str) -> (Option<i32>, String) {
+    let output =
+        Command::new(program()).env_clear().arg("check").args(flags).arg(url).output().expect("wl starts");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}

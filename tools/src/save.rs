@@ -5,10 +5,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes `bytes` to `path`: a temporary file beside it, flushed to the disk, renamed over it.
+/// Writes `bytes` to `path`: a temporary file beside it, flushed to the disk, renamed over it. A device or a pipe is
+/// written to instead, because renaming would put a file in its place.
 pub fn durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if is_special(path) {
+        let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(|error| Failure::writing(path, &error));
+    }
     let temporary = Temporary::create(path).map_err(|error| Failure::writing(path, &error))?;
     temporary.finish(path, bytes).map_err(|error| Failure::writing(path, &error))
+}
+
+/// Whether something is there that is neither a file nor a directory.
+pub fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// A file that disappears again unless it is finished.

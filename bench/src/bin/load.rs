@@ -1,124 +1,317 @@
-//! Loads any tracker by its address, and says what that cost it.
+//! Load for a BitTorrent tracker on loopback, and what it cost the tracker.
 //!
-//! ```text
-//! load MODE --udp HOST:PORT [--pid PID] [--pin CORE] [...]
-//! load MODE --http HOST:PORT[/path] [--keep-alive] [--connections 32] [...]
-//!
-//! connect     UDP connects, closed loop                        --seconds 5 --window 128
-//! fill        --peers N in --torrents M, each announces once
-//! announce    those that still download announce again         --seconds 5 --window 128
-//! rate        the same at --rate R a second, UDP only; latency from when each was due
-//! flood       random bytes                                     --seconds 5
-//! idle        nothing: what the process of --pid does meanwhile
-//! hashes      prints the info hashes of --torrents M, for white lists
-//! ```
-//!
-//! Only loopback is loaded. `--pid` adds the server's processor time, memory and sleeps.
+//! `load MODE --addr 127.0.0.1:PORT [--pid PID] ...`; without `--pid` nothing is said of the server's cost. One line
+//! of `name=value` at the end; everything ends by itself. README of the modes: `bench/NOTES.md`.
 
-use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
-use std::process::ExitCode;
-use std::time::Duration;
-use weightless_bench::account::{self, Usage};
-use weightless_bench::args::Args;
-use weightless_bench::http::{self, Keep};
-use weightless_bench::peers::{self, PEERS_MAX, Peers};
-use weightless_bench::report::Outcome;
-use weightless_bench::udp::{Target, Work};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+use weightless_bench::flags::Flags;
+use weightless_bench::http::{self, Connections};
+use weightless_bench::population::{Population, info_hash};
+use weightless_bench::process::{Process, machine_busy_ns};
+use weightless_bench::udp::{Client, Tally, WINDOW_MAX};
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("load: {why}");
-            ExitCode::from(2)
+const USAGE: &str = "\
+load MODE --addr 127.0.0.1:PORT [options]
+  udp-announce  fill, then announce again in a closed loop
+  udp-fill      fill only: what a peer costs in memory
+  udp-rate      fill, then announce at a fixed rate (Poisson): latencies
+  udp-flood     random bytes, a few announces among them
+  http-announce  announce in a closed loop, a connection each or --keep-alive
+  hashes        no server: print the info hashes, one a line, for a tracker's white list
+options
+  --pid PID          the server's process: its time and memory
+  --peers 1000000 --torrents 100000 --seeders 0 (percent)
+  --window 128       requests under way
+  --wanted 30        peers asked for
+  --seconds 5        of the measured part     --warm 0.5  before it
+  --rate 10000       udp-rate: announces per second
+  --connections 64   http-announce: open at once
+  --udp-addr ADDR    http-announce: fill over UDP there, else not at all
+  --no-fill          the peers are there already";
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let mode = args.next().unwrap_or_default();
+    match Flags::parse(args, &["no-fill", "keep-alive"]).and_then(|flags| run(&mode, flags)) {
+        Ok(()) => {}
+        Err(text) => {
+            eprintln!("load: {text}");
+            std::process::exit(2);
         }
     }
 }
 
-fn run() -> Result<(), String> {
-    let mut args = Args::read(&["keep-alive"])?;
-    let [mode] = args.words.as_slice() else {
-        return Err("one mode is needed; see the top of load.rs".into());
-    };
-    let mode = mode.clone();
-    let peers = Peers {
-        count: args.number("peers", 100_000)?.clamp(1, PEERS_MAX),
-        torrents: args.number("torrents", 10_000)?.max(1),
-    };
-    if mode == "hashes" {
-        (0..peers.torrents).for_each(|t| println!("{}", hex(&peers::info_hash(t))));
-        return args.finish();
-    }
-    let lasts = Duration::from_secs_f64(args.number("seconds", 5.0f64)?.clamp(0.01, 600.0));
-    let pid =
-        args.take("pid").map(|pid| pid.parse::<u32>().map_err(|_| "--pid must be a number")).transpose()?;
-    if let Some(core) = args.take("pin") {
-        let core = core.parse().map_err(|_| "--pin must be a number")?;
-        account::pin(core).map_err(|error| format!("cannot pin to core {core}: {error}"))?;
-    }
-    let seed = args.number("seed", 1u64)?;
-    let window = args.number("window", 128usize)?;
-    let rate = args.number("rate", 10_000.0f64)?;
-    let wanted = args.number("want", 30u32)?;
-    let connections = args.number("connections", 32usize)?;
-    let keep = if args.take("keep-alive").is_some() { Keep::Alive } else { Keep::Close };
-    let (udp, http) = (args.take("udp"), args.take("http"));
-    args.finish()?;
-    let outcome = match (udp, http, mode.as_str()) {
-        (None, None, "idle") => idle(pid.ok_or("idle needs --pid")?, lasts),
-        (Some(udp), None, mode) => {
-            let mut target = Target::new(loopback(&udp)?, pid).map_err(|error| error.to_string())?;
-            target.peers_wanted = wanted;
-            match mode {
-                "connect" => target.run(peers, Work::Connect(lasts), window, seed),
-                "fill" => target.run(peers, Work::Fill, window, seed),
-                "announce" => target.run(peers, Work::Announce(lasts), window, seed),
-                "rate" => target.rate(peers, rate, lasts, seed),
-                "flood" => target.flood(lasts, seed).map(|(sent, outcome)| {
-                    println!("sent {sent}");
-                    outcome
-                }),
-                _ => return Err(format!("no mode {mode} over UDP")),
-            }
+fn run(mode: &str, mut flags: Flags) -> Result<(), String> {
+    let peers = flags.with_default("peers", 1_000_000)?;
+    let torrents = flags.with_default("torrents", 100_000)?;
+    let seeders = flags.with_default("seeders", 0)?;
+    let population = Population::new(peers, torrents, seeders);
+    match mode {
+        "udp-announce" | "udp-fill" | "udp-rate" | "udp-flood" => udp(mode, population, flags),
+        "http-announce" => http(population, flags),
+        "hashes" => {
+            flags.finish()?;
+            print_hashes(torrents);
+            Ok(())
         }
-        (None, Some(http), mode) => {
-            let (address, path) = http.split_at(http.find('/').unwrap_or(http.len()));
-            let path = if path.is_empty() { "/announce" } else { path }.to_owned();
-            let target = http::Target { address: loopback(address)?, path, pid, peers_wanted: wanted };
-            let work = match mode {
-                "fill" => http::Work::Fill,
-                "announce" => http::Work::Announce(lasts),
-                "flood" => http::Work::Flood(lasts),
-                _ => return Err(format!("no mode {mode} over HTTP")),
-            };
-            http::run(&target, peers, work, keep, connections, seed)
-        }
-        _ => return Err("either --udp or --http is needed".into()),
-    };
-    let outcome = outcome.map_err(|error| error.to_string())?;
-    print!("{outcome}");
-    if let (true, Some((before, after))) = (mode == "fill", &outcome.usage) {
-        let grown = after.rss_bytes.saturating_sub(before.rss_bytes) as f64;
-        println!("bytes_per_peer {:.1}", grown / f64::from(peers.count));
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), String> {
+    let server: SocketAddrV4 = flags.required("addr")?;
+    let process = flags.optional("pid")?.map(Process);
+    let window: u32 = flags.with_default("window", 128)?;
+    let wanted = flags.with_default("wanted", 30)?;
+    let seconds: f64 = flags.with_default("seconds", 5.0)?;
+    let warm: f64 = flags.with_default("warm", 0.5)?;
+    let rate: f64 = flags.with_default("rate", 10_000.0)?;
+    let fill = !flags.switch("no-fill");
+    flags.finish()?;
+    if rate < 1.0 {
+        return Err("--rate is at least 1".into());
+    }
+    let (warm, measured) = (duration("warm", warm)?, duration("seconds", seconds)?);
+
+    let mut report = Report::new(mode);
+    let mut chance = fastrand::Rng::with_seed(1);
+    if fill && mode != "udp-flood" {
+        let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
+        fill_it(&mut client, population, process, &mut report)?;
+    }
+    if mode == "udp-fill" {
+        report.print();
+        return Ok(());
+    }
+
+    let window = if mode == "udp-rate" { WINDOW_MAX } else { window };
+    let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
+    let mut noise = 0;
+    if mode == "udp-announce" {
+        client.closed_loop(&mut chance, warm).map_err(text)?;
+        client.take_tally();
+    }
+    let before = Snapshot::take(process);
+    match mode {
+        "udp-announce" => client.closed_loop(&mut chance, measured).map_err(text)?,
+        "udp-rate" => client.fixed_rate(&mut chance, rate, measured).map_err(text)?,
+        _ => noise = client.flood(&mut chance, measured).map_err(text)?,
+    }
+    let spent = Snapshot::take(process).since(before);
+    let mut tally = client.take_tally();
+    report.number("answers_per_s", tally.answers as f64 / seconds, 0);
+    report.spent(&spent, process, if mode == "udp-flood" { noise } else { tally.answers });
+    report.bytes_per_answer(tally.answer_bytes, tally.answers);
+    if mode == "udp-flood" {
+        report.number("noise_per_s", noise as f64 / spent.elapsed_s, 0);
+        report.number("strays", tally.strays as f64, 0);
+    }
+    report.latencies(&mut tally.latencies_ns);
+    report.number("errors", tally.errors as f64, 0);
+    report.number("lost", tally.lost as f64, 0);
+    report.print();
+    if let Some(text) = tally.error_text {
+        eprintln!("load: an error was: {}", text.escape_default());
     }
     Ok(())
 }
 
-fn idle(pid: u32, lasts: Duration) -> std::io::Result<Outcome> {
-    let before = Usage::of(pid)?;
-    std::thread::sleep(lasts);
-    Ok(Outcome { took: lasts, usage: Some((before, Usage::of(pid)?)), ..Outcome::default() })
+fn http(population: Population, mut flags: Flags) -> Result<(), String> {
+    let server: SocketAddrV4 = flags.required("addr")?;
+    let udp: Option<SocketAddrV4> = flags.optional("udp-addr")?;
+    let process = flags.optional("pid")?.map(Process);
+    let connections = flags.with_default("connections", 64)?;
+    let wanted = flags.with_default("wanted", 30)?;
+    let seconds: f64 = flags.with_default("seconds", 5.0)?;
+    let (warm, measured) =
+        (duration("warm", flags.with_default("warm", 0.5)?)?, duration("seconds", seconds)?);
+    let mode = match flags.switch("keep-alive") {
+        true => Connections::KeptAlive,
+        false => Connections::OneEach,
+    };
+    flags.finish()?;
+
+    let mut report = Report::new("http-announce");
+    if let Some(udp) = udp {
+        let mut client = Client::connect(udp, population, 128, wanted).map_err(text)?;
+        fill_it(&mut client, population, process, &mut report)?;
+    }
+    let mut client = http::Client::new(server, population, connections, wanted, mode).map_err(text)?;
+    let mut chance = fastrand::Rng::with_seed(1);
+    client.closed_loop(&mut chance, warm).map_err(text)?;
+    client.take_tally();
+    let before = Snapshot::take(process);
+    client.closed_loop(&mut chance, measured).map_err(text)?;
+    let spent = Snapshot::take(process).since(before);
+    let tally = client.take_tally();
+    report.number("answers_per_s", tally.answers as f64 / seconds, 0);
+    report.spent(&spent, process, tally.answers);
+    report.bytes_per_answer(tally.answer_bytes, tally.answers);
+    report.number("connections_opened", tally.connections as f64, 0);
+    report.number("errors", tally.errors as f64, 0);
+    report.number("lost", tally.lost as f64, 0);
+    report.print();
+    if let Some(text) = tally.error_text {
+        eprintln!("load: an error was: {}", text.escape_default());
+    }
+    Ok(())
 }
 
-fn loopback(text: &str) -> Result<SocketAddrV4, String> {
-    let addresses = text.to_socket_addrs().map_err(|error| format!("{text}: {error}"))?;
-    let address = addresses.into_iter().find_map(|address| match address {
-        SocketAddr::V4(address) if address.ip().is_loopback() => Some(address),
-        _ => None,
-    });
-    address.ok_or_else(|| format!("{text} is not an IPv4 loopback address, and nothing else is loaded"))
+/// Fills, and reports what it cost.
+fn fill_it(
+    client: &mut Client,
+    population: Population,
+    process: Option<Process>,
+    report: &mut Report,
+) -> Result<(), String> {
+    let before = Snapshot::take(process);
+    client.fill(FILL_TIME_MAX).map_err(text)?;
+    let fill_s = before.at.elapsed().as_secs_f64();
+    let tally = client.take_tally();
+    refuse_errors(&tally)?;
+    // Freed pages and shrunk queues settle first.
+    std::thread::sleep(Duration::from_millis(200));
+    let spent = Snapshot::take(process).since(before);
+    report.number("fill_per_s", tally.answers as f64 / fill_s, 0);
+    if process.is_some() {
+        let grown = spent.resident_bytes as f64;
+        let torrents = population.torrents.min(population.peers);
+        report.number("fill_cpu_s_per_million", per_million(spent.cpu_ns, tally.answers), 3);
+        report.number("rss_growth_mb", grown / 1e6, 2);
+        report.number("bytes_per_peer", grown / f64::from(population.peers), 1);
+        report.number("bytes_per_torrent", grown / f64::from(torrents), 1);
+    }
+    report.number("fill_lost", tally.lost as f64, 0);
+    Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn duration(name: &str, seconds: f64) -> Result<Duration, String> {
+    match (0.0..=600.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(format!("--{name} is at most 600")),
+    }
 }
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
+}
+
+/// A fill that was refused measures nothing.
+fn refuse_errors(tally: &Tally) -> Result<(), String> {
+    match &tally.error_text {
+        None => Ok(()),
+        Some(text) => Err(format!("{} announces refused: {}", tally.errors, text.escape_default())),
+    }
+}
+
+fn print_hashes(torrents: u32) {
+    let mut text = String::with_capacity(torrents as usize * 41);
+    for torrent in 0..torrents {
+        for byte in info_hash(torrent) {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        text.push('\n');
+    }
+    print!("{text}");
+}
+
+fn per_million(cpu_ns: u64, requests: u64) -> f64 {
+    cpu_ns as f64 / 1e9 / (requests.max(1) as f64 / 1e6)
+}
+
+/// A moment of the server.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    at: Instant,
+    cpu_ns: u64,
+    our_ns: u64,
+    machine_ns: u64,
+    resident_bytes: u64,
+}
+
+/// What happened between two of them.
+struct Spent {
+    elapsed_s: f64,
+    cpu_ns: u64,
+    our_ns: u64,
+    machine_ns: u64,
+    resident_bytes: i64,
+}
+
+impl Snapshot {
+    fn take(process: Option<Process>) -> Self {
+        let resident_bytes = process.map_or(0, Process::resident_bytes);
+        // Last, because counting pages takes a while.
+        Self {
+            at: Instant::now(),
+            cpu_ns: process.map_or(0, Process::cpu_ns),
+            our_ns: Process(0).cpu_ns(),
+            machine_ns: machine_busy_ns(),
+            resident_bytes,
+        }
+    }
+
+    fn since(self, before: Self) -> Spent {
+        Spent {
+            elapsed_s: (self.at - before.at).as_secs_f64(),
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            our_ns: self.our_ns.saturating_sub(before.our_ns),
+            machine_ns: self.machine_ns.saturating_sub(before.machine_ns),
+            resident_bytes: self.resident_bytes as i64 - before.resident_bytes as i64,
+        }
+    }
+}
+
+/// One line of `name=value`.
+struct Report(String);
+
+impl Report {
+    fn new(mode: &str) -> Self {
+        Self(mode.to_owned())
+    }
+
+    fn number(&mut self, name: &str, value: f64, digits: usize) {
+        self.0 += &format!(" {name}={value:.digits$}");
+    }
+
+    /// Shares are of one core. `others_busy` is what the rest of the machine did meanwhile: near 0 in a good run.
+    fn spent(&mut self, spent: &Spent, process: Option<Process>, requests: u64) {
+        let share = |ns: u64| ns as f64 / 1e9 / spent.elapsed_s;
+        if process.is_some() {
+            self.number("cpu_s_per_million", per_million(spent.cpu_ns, requests), 3);
+            self.number("server_busy", share(spent.cpu_ns), 2);
+            self.number("rss_growth_run_mb", spent.resident_bytes as f64 / 1e6, 2);
+        }
+        self.number("load_busy", share(spent.our_ns), 2);
+        if process.is_some() {
+            let others = spent.machine_ns.saturating_sub(spent.cpu_ns + spent.our_ns);
+            self.number("others_busy", share(others), 2);
+        }
+    }
+
+    fn bytes_per_answer(&mut self, bytes: u64, answers: u64) {
+        if answers > 0 {
+            self.number("bytes_per_answer", bytes as f64 / answers as f64, 1);
+        }
+    }
+
+    fn latencies(&mut self, latencies_ns: &mut [u32]) {
+        if latencies_ns.is_empty() {
+            return;
+        }
+        latencies_ns.sort_unstable();
+        for (name, share) in [("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999)] {
+            let at = ((latencies_ns.len() - 1) as f64 * share).round() as usize;
+            self.number(name, f64::from(latencies_ns[at]) / 1000.0, 1);
+        }
+    }
+
+    fn print(&self) {
+        println!("{}", self.0);
+    }
+}
+
+const FILL_TIME_MAX: Duration = Duration::from_secs(120);
+const HEX: &[u8; 16] = b"0123456789ABCDEF";

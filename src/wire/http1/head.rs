@@ -91,7 +91,7 @@ pub struct Head<'a> {
     pub forwarded: bool,
     /// Bytes of the head, with empty lines before it and the one behind it.
     pub bytes: usize,
-    /// The head itself, for `lines`.
+    /// The fields, for `lines`.
     raw: &'a [u8],
 }
 
@@ -128,7 +128,7 @@ impl<'a> Head<'a> {
     /// again.
     pub fn lines(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.to_owned();
-        self.raw.split(|byte| *byte == b'\n').skip(1).filter_map(move |line| {
+        self.raw.split(|byte| *byte == b'\n').filter_map(move |line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let at = line.iter().position(|byte| *byte == b':')?;
             line[..at].eq_ignore_ascii_case(name.as_bytes()).then(|| line[at + 1..].trim_ascii())
@@ -140,23 +140,25 @@ impl<'a> Head<'a> {
 pub fn parse_head(bytes: &[u8]) -> Result<Parsed<Head<'_>>, BadHead> {
     let skipped = leading_empty_lines(bytes);
     let rest = &bytes[skipped..];
+    let Some((line, fields_at)) = request_line(rest)? else { return Ok(Parsed::Partial) };
+    let mut head = read_request_line(line)?;
     let mut fields = [httparse::EMPTY_HEADER; HTTP_FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    let length = match request.parse(rest) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return too_long_already(rest).map_or(Ok(Parsed::Partial), Err),
-        Err(error) => return Err(why_unreadable(rest, error)),
+    let (length, fields) = match httparse::parse_headers(&rest[fields_at..], &mut fields) {
+        Ok(httparse::Status::Complete((length, fields))) => (fields_at + length, fields),
+        Ok(httparse::Status::Partial) if rest.len() > HTTP_HEAD_BYTES_MAX => return Err(BadHead::TooLarge),
+        Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
+        Err(httparse::Error::TooManyHeaders) => return Err(BadHead::TooLarge),
+        Err(_) => return Err(BadHead::Malformed),
     };
-    let raw = &rest[..length];
-    if request_line(raw).len() > HTTP_REQUEST_LINE_BYTES_MAX {
-        return Err(BadHead::LineTooLong);
-    }
     if length > HTTP_HEAD_BYTES_MAX {
         return Err(BadHead::TooLarge);
     }
-    let mut head = read_request_line(&request, raw)?;
+    head.raw = &rest[fields_at..length];
+    if has_bare_line_feed(head.raw) {
+        return Err(BadHead::Malformed);
+    }
     head.bytes = skipped + length;
-    read_fields(&mut head, request.headers)?;
+    read_fields(&mut head, fields)?;
     Ok(Parsed::Complete(head))
 }
 
@@ -171,57 +173,55 @@ fn leading_empty_lines(bytes: &[u8]) -> usize {
     at
 }
 
-fn request_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-    bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end])
-}
-
-/// Whether a head that is not complete can be refused already.
-fn too_long_already(bytes: &[u8]) -> Option<BadHead> {
-    if request_line(bytes).len() > HTTP_REQUEST_LINE_BYTES_MAX {
-        return Some(BadHead::LineTooLong);
+/// The request line without its end, and where the fields begin. `None`: it is not complete.
+fn request_line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, BadHead> {
+    let end = memchr::memchr(b'\n', bytes);
+    let line = &bytes[..end.unwrap_or(bytes.len())];
+    let bare = line.strip_suffix(b"\r").unwrap_or(line);
+    if bare.len() > HTTP_REQUEST_LINE_BYTES_MAX {
+        return Err(BadHead::LineTooLong);
     }
-    (bytes.len() > HTTP_HEAD_BYTES_MAX).then_some(BadHead::TooLarge)
-}
-
-fn why_unreadable(bytes: &[u8], error: httparse::Error) -> BadHead {
-    if request_line(bytes).len() > HTTP_REQUEST_LINE_BYTES_MAX {
-        return BadHead::LineTooLong;
+    // Rubbish such as a TLS handshake is known before its line ends, which it may never do. The carriage return alone
+    // may be the end of an empty line.
+    if bare.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f)) {
+        return Err(BadHead::Malformed);
     }
-    match error {
-        httparse::Error::TooManyHeaders => BadHead::TooLarge,
-        httparse::Error::Version => {
-            // `HTTP/2.0` is a version; `GET /` alone is HTTP/0.9, which is none.
-            let version = request_line(bytes).rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-            match version {
-                [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-                    if major.is_ascii_digit() && minor.is_ascii_digit() =>
-                {
-                    BadHead::Version
-                }
-                _ => BadHead::Malformed,
-            }
-        }
-        _ => BadHead::Malformed,
+    match end {
+        Some(end) if bare.len() < line.len() => Ok(Some((bare, end + 1))),
+        Some(_) => Err(BadHead::Malformed),
+        None => Ok(None),
     }
 }
 
-fn read_request_line<'a>(request: &httparse::Request<'_, 'a>, raw: &'a [u8]) -> Result<Head<'a>, BadHead> {
-    let method = match request.method.ok_or(BadHead::Malformed)? {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => Method::Options,
-        _ => Method::Other,
+/// A line feed alone ends a line for some and not for others: nobody shall be able to hide a field that way.
+fn has_bare_line_feed(fields: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', fields).any(|at| at == 0 || fields[at - 1] != b'\r')
+}
+
+fn read_request_line(line: &[u8]) -> Result<Head<'_>, BadHead> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(BadHead::Malformed);
     };
-    let version = match request.version {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
+    let method = match method {
+        b"GET" => Method::Get,
+        b"HEAD" => Method::Head,
+        b"POST" => Method::Post,
+        b"DELETE" => Method::Delete,
+        b"OPTIONS" => Method::Options,
+        other if !other.is_empty() && other.iter().all(is_token) => Method::Other,
+        _ => return Err(BadHead::Malformed),
     };
-    let target = request.path.ok_or(BadHead::Malformed)?.as_bytes();
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(BadHead::Version),
+        _ => return Err(BadHead::Malformed),
+    };
     let target = origin_form(target, method)?;
-    let (path, query) = match target.iter().position(|byte| *byte == b'?') {
+    let (path, query) = match memchr::memchr(b'?', target) {
         Some(at) => (&target[..at], &target[at + 1..]),
         None => (target, &[][..]),
     };
@@ -240,13 +240,18 @@ fn read_request_line<'a>(request: &httparse::Request<'_, 'a>, raw: &'a [u8]) -> 
         if_none_match: None,
         forwarded: false,
         bytes: 0,
-        raw,
+        raw: &[],
     })
+}
+
+/// A byte of a token (RFC 9110, section 5.6.2).
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// The path and query of a target in origin-form, absolute-form, or `*` for OPTIONS.
 fn origin_form(target: &[u8], method: Method) -> Result<&[u8], BadHead> {
-    if target.iter().any(|byte| matches!(byte, 0..=0x20 | 0x7f | b'#')) {
+    if memchr::memchr(b'#', target).is_some() {
         return Err(BadHead::Malformed);
     }
     if target.starts_with(b"/") || (target == b"*" && method == Method::Options) {
@@ -266,11 +271,9 @@ fn origin_form(target: &[u8], method: Method) -> Result<&[u8], BadHead> {
 fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Result<(), BadHead> {
     let mut length = None;
     let mut chunked = false;
+    let mut closes = false;
     for field in fields {
         let (name, value) = (field.name, field.value);
-        if value.contains(&b'\r') || value.contains(&0) {
-            return Err(BadHead::Malformed);
-        }
         // Told apart by length first: most fields of most requests are none of ours.
         match name.len() {
             3 if name.eq_ignore_ascii_case("via") => head.forwarded = true,
@@ -285,7 +288,7 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
             9 if name.eq_ignore_ascii_case("x-real-ip") || name.eq_ignore_ascii_case("forwarded") => {
                 head.forwarded = true;
             }
-            10 if name.eq_ignore_ascii_case("connection") => read_connection(head, value),
+            10 if name.eq_ignore_ascii_case("connection") => read_connection(head, &mut closes, value),
             13 if name.eq_ignore_ascii_case("if-none-match") => head.if_none_match = Some(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let told = content_length(value).ok_or(BadHead::Malformed)?;
@@ -307,6 +310,11 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
     if head.version == Version::Http11 && head.host.is_none() {
         return Err(BadHead::Malformed);
     }
+    head.keep_alive &= !closes;
+    if head.version == Version::Http10 {
+        // RFC 9110, section 10.1.1: HTTP/1.0 does not know what a 100 is.
+        head.expect = Expect::None;
+    }
     head.body = match (length, chunked) {
         (Some(_), true) => return Err(BadHead::Malformed),
         (Some(length), false) => Body::Length(length),
@@ -316,15 +324,11 @@ fn read_fields<'a>(head: &mut Head<'a>, fields: &[httparse::Header<'a>]) -> Resu
     Ok(())
 }
 
-fn read_connection(head: &mut Head<'_>, value: &[u8]) {
+/// Whatever else it says: a client that says `close` anywhere will not send another request.
+fn read_connection(head: &mut Head<'_>, closes: &mut bool, value: &[u8]) {
     for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-        if option.eq_ignore_ascii_case(b"close") {
-            head.keep_alive = false;
-            return;
-        }
-        if option.eq_ignore_ascii_case(b"keep-alive") {
-            head.keep_alive = true;
-        }
+        *closes |= option.eq_ignore_ascii_case(b"close");
+        head.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
 }
 

@@ -9,6 +9,8 @@ use crate::hash::walk::{Tree, walk};
 use crate::{Context, Done, save};
 use serde_json::json;
 use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use weightless::base::InfoHashes;
 use weightless::torrent::build::{self, Envelope};
@@ -19,6 +21,9 @@ pub use super::create_flags::COMMAND;
 /// Most pieces and longest torrent that common clients take.
 const COMMON_PIECES_MAX: u64 = 2_097_152;
 const COMMON_TORRENT_BYTES_MAX: usize = 10_000_000;
+
+/// As much of an existing output file is compared: more is not one of our torrents.
+const OLD_BYTES_MAX: u64 = 256 << 20;
 
 /// Padding that costs no noticeable time, in bytes.
 const PADDING_BYTES_UNNOTICED: f64 = 16.0 * 1024.0 * 1024.0;
@@ -96,8 +101,11 @@ impl Target {
     /// Writes the file, unless that would replace another torrent.
     fn write(&self, context: &Context, torrent: &[u8], info: &[u8]) -> Result<(), Failure> {
         let Self::File(path) = self else { return Ok(()) };
-        if !context.args.on("force") && path.exists() {
-            let old = std::fs::read(path).map_err(|error| Failure::writing(path, &error))?;
+        if !context.args.on("force") && path.is_file() {
+            let mut old = Vec::new();
+            let file = File::open(path).map_err(|error| Failure::writing(path, &error))?;
+            let mut reader = file.take(OLD_BYTES_MAX);
+            reader.read_to_end(&mut old).map_err(|error| Failure::writing(path, &error))?;
             let same = old == torrent || Metainfo::read(&old).is_ok_and(|old| old.info() == info);
             if !same {
                 let message = format!("{} exists and differs", path.display());

@@ -1,5 +1,8 @@
 //! The commands, one file each, in the order in which help lists them.
 
+pub mod check;
+pub mod check_http;
+pub mod check_udp;
 pub mod create;
 pub mod create_flags;
 pub mod create_hash;
@@ -25,6 +28,7 @@ pub const COMMANDS: &[&Command] = &[
     &magnet::COMMAND,
     &search::COMMAND,
     &takedown::COMMAND,
+    &check::COMMAND,
     &version::COMMAND,
 ];
 

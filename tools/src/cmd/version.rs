@@ -18,11 +18,11 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// Prints the version. Commit and date come from the build, through WL_BUILD_COMMIT and WL_BUILD_DATE.
+/// Prints the version. Commit and date come from the build, through BUILD_COMMIT and BUILD_DATE.
 pub fn run(_: &Context) -> Result<Done, Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    let commit = option_env!("WL_BUILD_COMMIT").unwrap_or("unknown");
-    let date = option_env!("WL_BUILD_DATE").unwrap_or("unknown");
+    let commit = option_env!("BUILD_COMMIT").unwrap_or("unknown");
+    let date = option_env!("BUILD_DATE").unwrap_or("unknown");
     let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
     let features: &[&str] = if cfg!(feature = "rustls") { &["rustls"] } else { &[] };
     Ok(Done {

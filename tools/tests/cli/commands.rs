@@ -138,4 +138,9 @@ fn an_existing_file_of_another_torrent_is_kept() {
     assert_eq!(place.wl("create --no-register --out nowhere/x.torrent f.bin").code, 4);
     let left = std::fs::read_dir(place.path()).unwrap().count();
     assert_eq!(left, 2, "no temporary file stays");
+    // A device is written to, never read to its end and never replaced.
+    let ran = place.wl("create --no-register --out /dev/full f.bin");
+    assert!(ran.code == 4 && ran.stderr.contains("no space left"), "{}", ran.stderr);
+    assert_eq!(place.wl("create --no-register --out /dev/null f.bin").code, 0);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
 }

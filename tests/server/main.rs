@@ -1,0 +1,20 @@
+//! The machine against the specification, row by row: no socket, no thread, and a clock that the tests move.
+
+mod address;
+mod checks;
+mod golden;
+mod http1;
+mod limits;
+mod mail;
+mod options;
+mod query;
+mod routes;
+mod scrape;
+mod smuggling;
+mod statuses;
+mod support;
+mod swarm;
+mod timers;
+mod udp;
+mod udp_errors;
+mod udp_peers;

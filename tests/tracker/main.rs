@@ -1,0 +1,7 @@
+//! `src/tracker` against the specification: a simulation beside a naive model, and its rules one by one.
+
+mod desk;
+mod fairness;
+mod model;
+mod rules;
+mod simulation;
