@@ -21,6 +21,7 @@ pub mod whitelist;
 use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
 use block::{Peer, bits};
+use slice::EntryRef;
 use slot::flags;
 use std::net::{IpAddr, SocketAddr};
 use swarm::{Context, Offer, Swarm, Wish};
@@ -189,6 +190,28 @@ impl Tracker {
         }
         self.upkeep.wake(now.mono);
         finished.map(|_| ())
+    }
+
+    /// Reads what announces that are about to be served will need, and changes nothing. Looked at one after the other,
+    /// each waits for memory several times; looked at together, step by step, they wait at the same time.
+    pub fn foresee(&self, announces: impl Iterator<Item = (SwarmKey, SocketAddr)>) {
+        let mut places =
+            [(EntryRef { slice: 0, slot: u32::MAX }, SocketAddr::from(([0; 4], 0))); FORESEEN_MAX];
+        let mut count = 0;
+        for (place, (key, from)) in places.iter_mut().zip(announces) {
+            let slot = self.table.likely(&key).unwrap_or(u32::MAX);
+            *place = (EntryRef { slice: key.0[0], slot }, from);
+            count += 1;
+        }
+        let read = places[..count].iter().fold(0, |read, (entry, _)| read ^ self.table.peek(*entry));
+        let read = places[..count].iter().fold(read, |read, (entry, from)| {
+            read ^ match from.ip() {
+                IpAddr::V4(ip) => self.table.foresee(*entry, &compact(ip.octets(), from.port())),
+                IpAddr::V6(_) => 0,
+            }
+        });
+        // Without a use of what was read, nothing would be.
+        std::hint::black_box(read);
     }
 
     /// The counts of one swarm. `None`: the hash is not served here.
@@ -396,6 +419,9 @@ fn offer_to(request: &AnnounceRequest) -> Option<Offer> {
     }
 }
 
+/// Announces looked ahead at together.
+pub const FORESEEN_MAX: usize = 16;
+
 fn compact<const I: usize, const N: usize>(ip: [u8; I], port: u16) -> [u8; N] {
     let mut address = [0; N];
     address[..I].copy_from_slice(&ip);
@@ -437,6 +463,24 @@ mod tests {
 
     fn from(n: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, n], 6881))
+    }
+
+    #[test]
+    fn looking_ahead_changes_nothing_whatever_is_asked() {
+        let mut tracker = tracker(Access::Open);
+        let mut response = AnnounceResponse::default();
+        let hash = AnnouncedHash::Short(SwarmKey([9; 20]));
+        for n in 0..100 {
+            let served = tracker.announce(NOW, from(n), &request(hash, n, 1), HTTP, &mut response);
+            assert_eq!(served, Ok(()));
+        }
+        let before = *tracker.totals();
+        let v6 = SocketAddr::from(([0x2001, 0, 0, 0, 0, 0, 0, 1], 6881));
+        for count in [0, 1, FORESEEN_MAX, FORESEEN_MAX + 1] {
+            let known = std::iter::repeat_n((SwarmKey([9; 20]), from(1)), count);
+            tracker.foresee(known.chain([(SwarmKey([8; 20]), from(2)), (SwarmKey([9; 20]), v6)]));
+        }
+        assert_eq!(*tracker.totals(), before);
     }
 
     #[test]
