@@ -37,7 +37,7 @@ fn measure(peers: u32, torrents: u32) {
         let started = cpu_ns();
         for _ in 0..ROUND {
             chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let n = (u64::from(chance) * u64::from(peers) >> 32) as u32;
+            let n = ((u64::from(chance) * u64::from(peers)) >> 32) as u32;
             announce(&mut tracker, n, torrents, round, &mut response);
         }
         best = best.min((cpu_ns() - started) as f64 / f64::from(ROUND));
