@@ -95,7 +95,7 @@ fn the_access_rules_in_their_order() {
 #[test]
 fn admission_follows_the_store_at_once() {
     let mut daemon = Daemon::registered(&[]);
-    let mut change =
+    let change =
         |daemon: &mut Daemon, change| daemon.server.delivered(daemon.now, FromStore::Admission(change));
     let served = |daemon: &mut Daemon| daemon.announce(PEER, &hash(1), "left=1").failure().map(str::to_owned);
     let unregistered = "Unregistered torrent: info_hash not found in registry";

@@ -68,7 +68,7 @@ fn a_request_that_waits_holds_back_those_behind_it() {
     let (out, next) =
         daemon.send(conn, format!("GET / HTTP/1.1\r\n{HOST}\r\n{ask}{ask}GET / HTTP/1.1\r\n{HOST}\r\n"));
     assert_eq!((Reply::all(&out).len(), next), (1, Next::Wait));
-    let mut answer = |daemon: &mut Daemon, status| {
+    let answer = |daemon: &mut Daemon, status| {
         let mail = daemon.mail();
         let [Mail::Read(ToReader::Ask { ticket, .. })] = mail[..] else { panic!("one question: {mail:?}") };
         let answer = Answer::Json { status, body: b"{}".to_vec() };
