@@ -181,14 +181,15 @@ impl Simulation {
 
     fn request(&mut self, client: &mut Client) {
         self.number += 1;
-        let number = self.number;
-        let host = "Host: x\r\n";
+        let (number, host) = (self.number, "Host: x\r\n");
         let body = "x".repeat(self.rng.below(BODY_BYTES_MAX as u32) as usize);
         let with_body = |line: &str, body: &str| {
             format!("{line} HTTP/1.1\r\n{host}Content-Length: {}\r\n\r\n{body}", body.len())
         };
         let get = |target: &str| format!("GET {target} HTTP/1.1\r\n{host}\r\n");
-        let (text, expected) = match self.rng.below(10) {
+        // A client that never reads asks for the longest answers.
+        let kind = if client.is_stuck { 4 } else { self.rng.below(10) };
+        let (text, expected) = match kind {
             0..=2 => {
                 let length = 33 + number as usize % 200;
                 (get(&format!("/announce?info_hash={}", "%01".repeat(length))), Expected::Announce(length))
@@ -226,8 +227,7 @@ impl Simulation {
             return;
         }
         let most = if self.rng.below(3) == 0 { 8192 } else { 40 };
-        let size = 1 + self.rng.below(most);
-        let is_lost = self.rng.below(200) == 0;
+        let (size, is_lost) = (1 + self.rng.below(most), self.rng.below(200) == 0);
         let client = self.clients.get_mut(&conn.0).expect("an open one");
         if client.next != Next::Read || client.to_send.is_empty() {
             return;
