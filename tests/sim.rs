@@ -184,45 +184,32 @@ impl Simulation {
 
     fn request(&mut self, client: &mut Client) {
         self.number += 1;
-        let number = self.number;
-        let host = "Host: x\r\n";
+        let (number, host) = (self.number, "Host: x\r\n");
         let body = "x".repeat(self.rng.below(BODY_BYTES_MAX as u32) as usize);
-        let (text, expected) = match self.rng.below(10) {
+        let with_body = |line: &str, body: &str| {
+            format!("{line} HTTP/1.1\r\n{host}Content-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let get = |target: &str| format!("GET {target} HTTP/1.1\r\n{host}\r\n");
+        // A client that never reads asks for the longest answers.
+        let kind = if client.is_stuck { 4 } else { self.rng.below(10) };
+        let (text, expected) = match kind {
             0..=2 => {
                 let length = 33 + number as usize % 200;
-                let hash = "%01".repeat(length);
-                (format!("GET /announce?info_hash={hash} HTTP/1.1\r\n{host}\r\n"), Expected::Announce(length))
+                (get(&format!("/announce?info_hash={}", "%01".repeat(length))), Expected::Announce(length))
             }
             3 => {
-                let hash = "%02".repeat(20);
-                let (peer_id, port) = ("p".repeat(20), 1 + number % 60_000);
+                let (hash, peer_id, port) = ("%02".repeat(20), "p".repeat(20), 1 + number % 60_000);
                 let query = format!("info_hash={hash}&peer_id={peer_id}&port={port}&left={}", number % 2);
-                (format!("GET /announce?{query} HTTP/1.1\r\n{host}\r\n"), Expected::Status(200))
+                (get(&format!("/announce?{query}")), Expected::Status(200))
             }
-            4 => (format!("GET /metrics HTTP/1.1\r\n{host}\r\n"), Expected::Status(200)),
-            5 => (
-                format!("GET /x HTTP/1.1\r\n{host}Content-Length: {}\r\n\r\n{body}", body.len()),
-                Expected::Status(404),
-            ),
-            6 | 7 => (
-                format!("GET /api/registry?info_hash={number} HTTP/1.1\r\n{host}\r\n"),
-                Expected::Stored(number),
-            ),
-            8 => {
-                let body = format!("{number} {body}");
-                (
-                    format!(
-                        "POST /api/registry HTTP/1.1\r\n{host}Content-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    ),
-                    Expected::Stored(number),
-                )
-            }
+            4 => (get("/metrics"), Expected::Status(200)),
+            5 => (with_body("GET /x", &body), Expected::Status(404)),
+            6 | 7 => (get(&format!("/api/registry?info_hash={number}")), Expected::Stored(number)),
+            8 => (with_body("POST /api/registry", &format!("{number} {body}")), Expected::Stored(number)),
             _ => {
                 let body = format!("{number} {body}");
-                let fields = "Transfer-Encoding: chunked\r\n\r\n";
-                let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-                (format!("POST /api/registry HTTP/1.1\r\n{host}{fields}{chunk}"), Expected::Stored(number))
+                let line = format!("POST /api/registry HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n");
+                (format!("{line}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()), Expected::Stored(number))
             }
         };
         client.to_send.extend(text.as_bytes());
@@ -243,8 +230,7 @@ impl Simulation {
             return;
         }
         let most = if self.rng.below(3) == 0 { 8192 } else { 40 };
-        let size = 1 + self.rng.below(most);
-        let is_lost = self.rng.below(200) == 0;
+        let (size, is_lost) = (1 + self.rng.below(most), self.rng.below(200) == 0);
         let client = self.clients.get_mut(&conn.0).expect("an open one");
         if client.next != Next::Read || client.to_send.is_empty() {
             return;
