@@ -44,11 +44,12 @@ build() {
   say '== build'
   $CARGO build --release --locked -q -p weightless
   $CARGO build --release --locked -q -p weightless-bench
-  # The profile we build ours with, so that no compiler option is compared.
+  # The profile we build ours with, so that no compiler option is compared. Not --locked: the versions it pins do not
+  # build with today's compiler.
   for backend in mio io-uring; do
     [ -x "$TOOLS/$backend/bin/aquatic_udp" ] && continue
     CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_PANIC=abort \
-      $CARGO install -q --locked --root "$TOOLS/$backend" --target-dir "$OUT/bench-aquatic" aquatic_udp --version 0.9.0 \
+      $CARGO install -q --root "$TOOLS/$backend" --target-dir "$OUT/bench-aquatic" aquatic_udp --version 0.9.0 \
       $([ $backend = mio ] || echo --features io-uring) || say "no aquatic_udp ($backend): left out"
   done
   if ! command -v opentracker > /dev/null && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then

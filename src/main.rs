@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use weightless::base::limits;
-use weightless::config::{Command, Config, ConfigError, DbPath, Probe};
+use weightless::config::{Command, Config, ConfigError, DbPath, Probe, Source};
 use weightless::reactor::{self, Ended, Ends, Listen, Reactor, Seat};
 use weightless::server::{ProcessStats, Server, Settings};
 use weightless::store::{self, StoreConfig};
@@ -61,6 +61,11 @@ fn check_config(config: &Config) -> ExitCode {
 fn run(config: &Config) -> ExitCode {
     start_log(config);
     config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    for name in
+        NOT_IN_USE.iter().filter(|name| !matches!(config.origin.of(name), None | Some(Source::Default)))
+    {
+        log::warn!("{name} is set, but nothing uses it yet");
+    }
     match serve(config) {
         Ok(Ended::Cleanly) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce(signal)) => std::process::exit(128 + signal),
@@ -306,6 +311,8 @@ fn say(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Settings that are read and checked, and wait for the rooms that will use them.
+const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT", "CORS_ORIGIN", "PUBLIC_URL", "LOG_FORMAT"];
 const PROBE: Duration = Duration::from_millis(2_500);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.

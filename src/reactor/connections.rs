@@ -19,8 +19,16 @@ struct Wire {
     registered: bool,
     /// Bytes still to be dropped before it is closed; `None` while it is served.
     lingering: Option<usize>,
-    /// The client has said that it will send no more.
+    /// The poll has said that behind what is left to be read is the end. It will not say so again.
+    ending: bool,
+    /// The end has been read: the client will send no more.
     ended: bool,
+}
+
+impl Wire {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, next: Next::Read, registered: false, lingering: None, ending: false, ended: false }
+    }
 }
 
 /// All of them.
@@ -63,11 +71,17 @@ impl Connections {
         }
     }
 
-    pub fn event(&mut self, token: Token, _event: &Event) {
+    pub fn event(&mut self, token: Token, event: &Event) {
         let at = token.0 - TCP_TOKENS;
         match at.checked_sub(LISTENERS_MAX) {
             None => super::push_once(&mut self.accept_again, at),
-            Some(conn) => self.touched.push(Conn(conn as u32)),
+            Some(conn) => {
+                let conn = Conn(conn as u32);
+                if let Some(wire) = self.wire(conn) {
+                    wire.ending |= event.is_read_closed();
+                }
+                self.touched.push(conn);
+            }
         }
     }
 
@@ -151,8 +165,7 @@ impl Connections {
             if self.wires.len() <= index {
                 self.wires.resize_with(index + 1, || None);
             }
-            let wire = Wire { stream, next: Next::Read, registered: false, lingering: None, ended: false };
-            self.wires[index] = Some(wire);
+            self.wires[index] = Some(Wire::new(stream));
             self.serve(now, conn, server, registry);
             self.make_room(now, conn, server);
         }
@@ -217,7 +230,8 @@ impl Connections {
             if !self.answer(now, conn, next, server) {
                 return self.keep(conn, server, registry);
             }
-            if bytes < self.input.len() && self.wire(conn).is_some_and(|wire| wire.registered) {
+            if bytes < self.input.len() && self.wire(conn).is_some_and(|wire| wire.registered && !wire.ending)
+            {
                 // Less came than was asked for: nothing more is there, and the poll will tell when that changes.
                 return;
             }

@@ -3,18 +3,15 @@
 //! Bytes are used where they lie: only what is left of a head, or what is pipelined behind a request that waits, is
 //! ever copied.
 
-use super::api;
+use super::body;
 use super::reply::{Framing, Reply};
-use super::session::{self, BodyLeft, Parked, Phase, Upload};
+use super::session::{self, Parked, Phase};
 use super::{Conn, Health, Next, Server};
-use crate::base::limits::{
-    HTTP_IDLE_BODY_BYTES_MAX, HTTP_PIPELINED_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX,
-};
-use crate::base::{Millis, Now};
+use crate::base::Now;
+use crate::base::limits::HTTP_PIPELINED_BYTES_MAX;
 use crate::mailbox::Ticket;
-use crate::registry::ApiError;
 use crate::tracker::counters::{Family, Proto};
-use crate::wire::http1::{self, BadHead, Body, Chunked, Expect, Head, Method, Parsed};
+use crate::wire::http1::{self, BadHead, Body, Head, Parsed};
 use std::net::{IpAddr, SocketAddr};
 
 /// A request as its route sees it.
@@ -47,7 +44,7 @@ pub(super) enum Handled {
 }
 
 /// What one step over the input came to.
-enum Step {
+pub(super) enum Step {
     /// So many bytes were used; go on.
     Used(usize),
     /// Nothing can be done without more bytes.
@@ -255,7 +252,7 @@ impl Server {
         match &mut session.phase {
             Phase::Idle | Phase::Head => self.step_head(now, conn, bytes, out),
             Phase::Body(_) => self.step_body(now, conn, bytes, out),
-            Phase::Skip(left) => match swallow(left, bytes, None) {
+            Phase::Skip(left) => match body::swallow(left, bytes, None) {
                 Ok((used, true)) => {
                     session.phase = Phase::Idle;
                     Step::Used(used)
@@ -282,7 +279,7 @@ impl Server {
         if self.health == Health::Stopping {
             framing = framing.closing();
         }
-        if let Some(error) = refuse_body(&head) {
+        if let Some(error) = body::refuse_body(&head) {
             if head.path.starts_with(b"/api/") {
                 self.write_api_error(now, framing.closing(), error, out);
             } else {
@@ -309,12 +306,12 @@ impl Server {
         let phase = match handled {
             Handled::Refused => return Step::Close { linger: true },
             Handled::Answered if framing.closes() => return Step::Close { linger: head.body != Body::None },
-            Handled::Answered => match skip(&head.body) {
+            Handled::Answered => match body::skip(&head.body) {
                 None => Phase::Idle,
                 Some(left) => Phase::Skip(left),
             },
             Handled::Parked(ticket) => {
-                Phase::Parked(Parked { serial: ticket.serial, framing, body: skip(&head.body) })
+                Phase::Parked(Parked { serial: ticket.serial, framing, body: body::skip(&head.body) })
             }
             Handled::NeedsBody(bytes_max) => match self.begin_upload(now, head, framing, bytes_max, out) {
                 Some(upload) => Phase::Body(upload),
@@ -326,70 +323,6 @@ impl Server {
             session.phase = phase;
         }
         if waits { Step::Wait(used) } else { Step::Used(used) }
-    }
-
-    /// Makes ready for a body that is kept, or says why not.
-    fn begin_upload(
-        &mut self,
-        now: Now,
-        head: &Head<'_>,
-        framing: Framing,
-        bytes_max: u64,
-        out: &mut Vec<u8>,
-    ) -> Option<Upload> {
-        let left = match head.body {
-            Body::None => BodyLeft::Length(0),
-            Body::Length(bytes) if bytes > bytes_max => {
-                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
-                return None;
-            }
-            Body::Length(bytes) => BodyLeft::Length(bytes),
-            Body::Chunked => BodyLeft::Chunked(Chunked::default(), bytes_max),
-        };
-        // A chunked body may turn out large; it is counted as one from the beginning.
-        let large = !matches!(left, BodyLeft::Length(bytes) if bytes <= LARGE_UPLOAD_BYTES);
-        if large && self.sessions.large_uploads >= LARGE_UPLOADS_MAX {
-            self.write_api_error(now, framing.closing(), api::BUSY, out);
-            return None;
-        }
-        self.sessions.large_uploads += u32::from(large);
-        if head.expect == Expect::Continue {
-            out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        let complete_by: Millis = now.mono + session::BODY_TOTAL_MS;
-        Some(Upload { left, bytes: Vec::new(), framing, complete_by, large })
-    }
-
-    fn step_body(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
-        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
-        let Phase::Body(upload) = &mut session.phase else { return Step::Short };
-        let framing = upload.framing;
-        let swallowed = swallow(&mut upload.left, bytes, Some(&mut upload.bytes));
-        if let Ok((used, false)) = swallowed {
-            return if used == 0 { Step::Short } else { Step::Used(used) };
-        }
-        // However it ended, it makes room for the next one.
-        let body = std::mem::take(&mut upload.bytes);
-        let was_large = std::mem::take(&mut upload.large);
-        self.sessions.large_uploads -= u32::from(was_large);
-        match swallowed {
-            Ok((used, _)) => {
-                let ticket = self.sessions.ticket(conn);
-                self.register(now, ticket, body);
-                if let Some(session) = self.sessions.get(conn) {
-                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None });
-                }
-                Step::Wait(used)
-            }
-            Err(TooLarge::Yes) => {
-                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
-                Step::Close { linger: true }
-            }
-            Err(TooLarge::BadChunk) => {
-                self.write_api_error(now, framing.closing(), api::BAD_BODY, out);
-                Step::Close { linger: true }
-            }
-        }
     }
 
     fn bad_head(&mut self, now: Now, bad: BadHead, out: &mut Vec<u8>) -> Step {
@@ -411,56 +344,6 @@ pub enum Shed {
     Limit,
     /// The process has no descriptor left.
     Descriptors,
-}
-
-/// Why a body is not taken.
-enum TooLarge {
-    Yes,
-    BadChunk,
-}
-
-/// Whether the announced body alone is reason to refuse. `POST /api/registry` has a limit of its own.
-fn refuse_body(head: &Head<'_>) -> Option<ApiError> {
-    let is_upload = head.method == Method::Post && head.path == b"/api/registry";
-    match head.body {
-        _ if head.expect == Expect::Other => Some(api::EXPECTATION_FAILED),
-        Body::None if head.method == Method::Post => Some(api::LENGTH_REQUIRED),
-        Body::Length(bytes) if bytes > HTTP_IDLE_BODY_BYTES_MAX && !is_upload => Some(api::TOO_LARGE),
-        _ => None,
-    }
-}
-
-/// A body that nobody wants: to be read and dropped.
-fn skip(body: &Body) -> Option<BodyLeft> {
-    match body {
-        Body::None | Body::Length(0) => None,
-        Body::Length(bytes) => Some(BodyLeft::Length(*bytes)),
-        Body::Chunked => Some(BodyLeft::Chunked(Chunked::default(), HTTP_IDLE_BODY_BYTES_MAX)),
-    }
-}
-
-/// Takes as much of a body as there is: how many bytes were used, and whether that was its end.
-fn swallow(left: &mut BodyLeft, bytes: &[u8], keep: Option<&mut Vec<u8>>) -> Result<(usize, bool), TooLarge> {
-    match left {
-        BodyLeft::Length(missing) => {
-            let used = bytes.len().min(usize::try_from(*missing).unwrap_or(usize::MAX));
-            if let Some(keep) = keep {
-                keep.extend_from_slice(&bytes[..used]);
-            }
-            *missing -= used as u64;
-            Ok((used, *missing == 0))
-        }
-        BodyLeft::Chunked(chunked, bytes_max) => {
-            let mut dropped = Vec::new();
-            let keep = keep.unwrap_or(&mut dropped);
-            match chunked.decode(bytes, keep, *bytes_max) {
-                Ok((used, http1::Progress::Done)) => Ok((used, true)),
-                Ok((used, http1::Progress::More)) => Ok((used, false)),
-                Err(http1::BadChunk::TooLarge) => Err(TooLarge::Yes),
-                Err(_) => Err(TooLarge::BadChunk),
-            }
-        }
-    }
 }
 
 /// The field that goes with 429 and 503.

@@ -12,6 +12,7 @@
 
 mod address;
 mod api;
+mod body;
 mod http;
 mod metrics;
 mod outbox;

@@ -265,7 +265,8 @@ impl Sessions {
             session.timed = Some(session.deadline);
             seen.push(Reverse((session.deadline, number, generation)));
             match session.phase {
-                Phase::Idle if session.output.is_empty() => idle = Some(Conn(number)),
+                _ if !session.output.is_empty() => {}
+                Phase::Idle => idle = Some(Conn(number)),
                 Phase::Head if session.deadline + SLOW_HEAD_MS <= now + HEAD_MS => {
                     slow = slow.or(Some(Conn(number)));
                 }

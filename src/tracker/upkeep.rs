@@ -125,10 +125,14 @@ impl Tracker {
         Some(FlushStep::Done)
     }
 
-    /// A flush has not reached the disk: what was in it is to be stored again.
+    /// A flush has not reached the disk: what was in it is to be stored again. One that is under way is given up until
+    /// the next is due, because whoever takes no more now will not take more in a moment.
     pub fn flush_failed(&mut self, now: Now, slices: &[u8], completed: &[InfoHashes]) {
         slices.iter().for_each(|slice| self.table.mark(*slice, true));
         completed.iter().for_each(|hashes| self.mark_completed(hashes.primary_key()));
+        if let Flush::Under(..) = self.upkeep.flush {
+            self.upkeep.flush = Flush::Due(now.mono + self.upkeep.flush_interval);
+        }
         self.upkeep.wake(now.mono);
     }
 

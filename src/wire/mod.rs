@@ -8,6 +8,7 @@ pub mod http1;
 pub mod http_tracker;
 pub mod passkey;
 pub mod query;
+pub mod tracker_client;
 pub mod udp_tracker;
 
 /// The value of a hex digit of either case.

@@ -9,6 +9,7 @@ mod support;
 mod aria2;
 mod check;
 mod clients;
+mod endings;
 mod process;
 mod registry;
 mod reload;

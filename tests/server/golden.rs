@@ -1,7 +1,9 @@
-//! What real clients sent, byte for byte (`tests/golden/`), fed to the machine in every cut.
+//! Requests as real clients write them (`tests/golden/`), fed to the machine in every cut.
 //!
-//! `.http`: one connection's requests. `.udp`: one announce as a hex dump; its connection id is filled in here. In
-//! both, the client's own torrent is a registered hybrid or a single hash, and another client is in the swarm already.
+//! `.http`: one connection's requests, as recorded but for the path, which was the recording tracker's own, and for
+//! what the record left out because it was the same as in the request before. `.udp`: one announce as a hex dump, put
+//! together from the recorded fields; its key is a real one but not always that client's, and its connection id is
+//! filled in here. In both, the client's torrent is registered; over UDP two others are in its swarm already.
 
 use crate::support::{Daemon, Reply};
 use std::collections::BTreeMap;

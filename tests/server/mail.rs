@@ -160,3 +160,23 @@ fn the_last_messages_hold_everything_and_a_new_machine_goes_on_from_there() {
     let mut again = Daemon { server: Server::new(settings, 7, &loaded, now), now };
     assert_eq!(again.announce(PEER, &hash(1), "left=5").counts(), before);
 }
+
+/// Totals of downloads that a full mailbox refused were handed over again at the same moment, and again, as long as it
+/// was full: the daemon spun.
+#[test]
+fn a_full_mailbox_is_tried_again_with_the_next_flush_and_not_before() {
+    let mut daemon = Daemon::registered(&[hybrid(1, 2)]);
+    daemon.announce(PEER, &hash(1), "left=0&event=completed");
+    let mut tries = 0;
+    let end = daemon.now.mono + 60_000;
+    while let Some(due) = daemon.server.next_deadline().filter(|due| *due <= end) {
+        daemon.now.mono = due.max(daemon.now.mono);
+        daemon.server.woke(daemon.now);
+        for mail in daemon.mail() {
+            daemon.server.refused(daemon.now, mail);
+            tries += 1;
+        }
+        assert!(tries < 100, "{tries} tries by {}", daemon.now.mono);
+    }
+    assert!(tries >= 5, "{tries} tries");
+}

@@ -230,4 +230,9 @@ fn an_answer_under_way_is_not_closed_to_make_room() {
     assert_eq!(daemon.server.least_wanted(daemon.now), None);
     assert!(daemon.server.sent(daemon.now, conn, out.len() - 10));
     assert_eq!(daemon.server.least_wanted(daemon.now), Some(conn));
+    // Nor when half of the next head came with the request.
+    let (out, _) = daemon.send(conn, format!("GET / HTTP/1.1\r\n{HOST}\r\nGET /"));
+    daemon.server.unsent(daemon.now, conn, &out[10..]);
+    daemon.advance(15_000);
+    assert_eq!(daemon.server.least_wanted(daemon.now), None);
 }

@@ -1,0 +1,137 @@
+//! The bodies of requests (RFC 9112, section 6): refused by their announced length, kept for the store, or dropped.
+//!
+//! Whatever a route does with a body, it is read to its end or the connection ends: what is left of one must never be
+//! taken for the next request.
+
+use super::api;
+use super::http::Step;
+use super::reply::Framing;
+use super::session::{self, BodyLeft, Parked, Phase, Upload};
+use super::{Conn, Server};
+use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
+use crate::base::{Millis, Now};
+use crate::registry::ApiError;
+use crate::wire::http1::{self, Body, Chunked, Expect, Head, Method};
+
+impl Server {
+    /// Makes ready for a body that is kept, or says why not.
+    pub(super) fn begin_upload(
+        &mut self,
+        now: Now,
+        head: &Head<'_>,
+        framing: Framing,
+        bytes_max: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Upload> {
+        let left = match head.body {
+            Body::None => BodyLeft::Length(0),
+            Body::Length(bytes) if bytes > bytes_max => {
+                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
+                return None;
+            }
+            Body::Length(bytes) => BodyLeft::Length(bytes),
+            Body::Chunked => BodyLeft::Chunked(Chunked::default(), bytes_max),
+        };
+        // A chunked body may turn out large; it is counted as one from the beginning.
+        let large = !matches!(left, BodyLeft::Length(bytes) if bytes <= LARGE_UPLOAD_BYTES);
+        if large && self.sessions.large_uploads >= LARGE_UPLOADS_MAX {
+            self.write_api_error(now, framing.closing(), api::BUSY, out);
+            return None;
+        }
+        self.sessions.large_uploads += u32::from(large);
+        if head.expect == Expect::Continue {
+            out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let complete_by: Millis = now.mono + session::BODY_TOTAL_MS;
+        Some(Upload { left, bytes: Vec::new(), framing, complete_by, large })
+    }
+
+    /// Keeps what has come of a body; when that is all of it, the writer gets it.
+    pub(super) fn step_body(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
+        let Phase::Body(upload) = &mut session.phase else { return Step::Short };
+        let framing = upload.framing;
+        let swallowed = swallow(&mut upload.left, bytes, Some(&mut upload.bytes));
+        if let Ok((used, false)) = swallowed {
+            return if used == 0 { Step::Short } else { Step::Used(used) };
+        }
+        // However it ended, it makes room for the next one.
+        let body = std::mem::take(&mut upload.bytes);
+        let was_large = std::mem::take(&mut upload.large);
+        self.sessions.large_uploads -= u32::from(was_large);
+        match swallowed {
+            Ok((used, _)) => {
+                let ticket = self.sessions.ticket(conn);
+                self.register(now, ticket, body);
+                if let Some(session) = self.sessions.get(conn) {
+                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None });
+                }
+                Step::Wait(used)
+            }
+            Err(TooLarge::Yes) => {
+                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
+                Step::Close { linger: true }
+            }
+            Err(TooLarge::BadChunk) => {
+                self.write_api_error(now, framing.closing(), api::BAD_BODY, out);
+                Step::Close { linger: true }
+            }
+        }
+    }
+}
+
+/// Whether the announced body alone is reason to refuse. `POST /api/registry` has a limit of its own.
+pub(super) fn refuse_body(head: &Head<'_>) -> Option<ApiError> {
+    let is_upload = head.method == Method::Post && head.path == b"/api/registry";
+    match head.body {
+        _ if head.expect == Expect::Other => Some(api::EXPECTATION_FAILED),
+        Body::None if head.method == Method::Post => Some(api::LENGTH_REQUIRED),
+        Body::Length(bytes) if bytes > HTTP_IDLE_BODY_BYTES_MAX && !is_upload => Some(api::TOO_LARGE),
+        _ => None,
+    }
+}
+
+/// A body that nobody wants: to be read and dropped.
+pub(super) fn skip(body: &Body) -> Option<BodyLeft> {
+    match body {
+        Body::None | Body::Length(0) => None,
+        Body::Length(bytes) => Some(BodyLeft::Length(*bytes)),
+        Body::Chunked => Some(BodyLeft::Chunked(Chunked::default(), HTTP_IDLE_BODY_BYTES_MAX)),
+    }
+}
+
+/// Takes as much of a body as there is: how many bytes were used, and whether that was its end.
+pub(super) fn swallow(
+    left: &mut BodyLeft,
+    bytes: &[u8],
+    keep: Option<&mut Vec<u8>>,
+) -> Result<(usize, bool), TooLarge> {
+    match left {
+        BodyLeft::Length(missing) => {
+            let used = bytes.len().min(usize::try_from(*missing).unwrap_or(usize::MAX));
+            if let Some(keep) = keep {
+                keep.extend_from_slice(&bytes[..used]);
+            }
+            *missing -= used as u64;
+            Ok((used, *missing == 0))
+        }
+        BodyLeft::Chunked(chunked, bytes_max) => {
+            let mut dropped = Vec::new();
+            let keep = keep.unwrap_or(&mut dropped);
+            match chunked.decode(bytes, keep, *bytes_max) {
+                Ok((used, http1::Progress::Done)) => Ok((used, true)),
+                Ok((used, http1::Progress::More)) => Ok((used, false)),
+                Err(http1::BadChunk::TooLarge) => Err(TooLarge::Yes),
+                Err(_) => Err(TooLarge::BadChunk),
+            }
+        }
+    }
+}
+
+/// Why a body is not taken.
+pub(super) enum TooLarge {
+    /// It is longer than its route takes.
+    Yes,
+    /// It is not in the chunked form.
+    BadChunk,
+}
