@@ -3,10 +3,11 @@
 
 use super::Tracker;
 use super::block::{Block, bits};
+use super::large::hash_address;
 use super::leaves::Leaves;
 use super::slice::{EntryRef, Lead};
 use super::slot::{FamilyCounts, flags};
-use super::swarm::{Counts, SMALL_PEERS_MAX, Swarm, hash_address};
+use super::swarm::{Counts, SMALL_PEERS_MAX, Swarm};
 use super::table::{Table, Totals};
 use crate::base::{InfoHashes, SwarmKey};
 use std::collections::HashSet;

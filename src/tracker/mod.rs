@@ -7,26 +7,29 @@ pub mod block;
 pub mod connection;
 pub mod counters;
 mod invariants;
+pub mod large;
 pub mod leaves;
 pub mod rate;
 pub mod slice;
 pub mod slot;
+mod small;
 pub mod snapshot;
 pub mod swarm;
 pub mod table;
 pub mod tick;
 pub mod upkeep;
+mod visit;
 pub mod whitelist;
 
 use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
-use block::{Peer, bits};
+use block::Peer;
 use slot::flags;
 use std::net::{IpAddr, SocketAddr};
-use swarm::{Context, Offer, Swarm, Wish};
 use table::{Found, Table};
 use tick::Lifetimes;
 use upkeep::Upkeep;
+use visit::{Visit, compact, offer_to, role_of};
 
 /// Which hashes are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -269,105 +272,6 @@ impl Tracker {
     }
 }
 
-/// One client's visit to one swarm.
-struct Visit {
-    event: Event,
-    identity: u8,
-    /// Whether a new client may come in.
-    room: bool,
-    wish: Option<(Offer, Reach)>,
-}
-
-impl Visit {
-    /// Updates the client's own family, then picks peers: of that family, and of the other as far as there is room.
-    /// Returns whether a download was completed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site for each family; a struct would only rename them"
-    )]
-    fn pay<const N: usize, const M: usize>(
-        &self,
-        own: &mut Swarm<N>,
-        other: Option<&mut Swarm<M>>,
-        peer: &Peer<N>,
-        few: bool,
-        context: &Context<'_>,
-        rng: &mut Rng,
-        out: (&mut Vec<u8>, &mut Vec<u8>),
-    ) -> Result<bool, Refusal> {
-        if self.event == Event::Stopped {
-            self.leave(own, peer, context);
-            return Ok(false);
-        }
-        let finished = self.enter(own, peer, few, context)?;
-        if let Some((offer, reach)) = self.wish {
-            let wish =
-                Wish { offer, identity: self.identity, limit: reach.peers_max, except: Some(&peer.address) };
-            let taken = own.pick(&wish, context, rng, out.0);
-            if let (Families::Both, Some(other)) = (reach.families, other) {
-                let wish =
-                    Wish { offer, identity: self.identity, limit: reach.peers_max - taken, except: None };
-                other.pick(&wish, context, rng, out.1);
-            }
-        }
-        Ok(finished)
-    }
-
-    fn enter<const N: usize>(
-        &self,
-        swarm: &mut Swarm<N>,
-        peer: &Peer<N>,
-        few: bool,
-        context: &Context<'_>,
-    ) -> Result<bool, Refusal> {
-        let is_over = |peer: &Peer<N>| context.lifetimes.over(context.now, peer.seen, peer.bits);
-        let mut known = swarm.find(&peer.address, context);
-        let came_back = known.as_ref().is_some_and(is_over);
-        if came_back {
-            // A large swarm may hold it still; all the same it is new, except that it fills its own seat.
-            swarm.remove(&peer.address, context);
-            known = None;
-        }
-        let (mut kept, mut was_leecher) = (0, false);
-        let mut recall = |earlier: &Peer<N>| {
-            if is_over(earlier) {
-                return;
-            }
-            kept |= earlier.bits & (bits::IDENTITIES | bits::COUNTED);
-            was_leecher |= earlier.bits & bits::SEEDER == 0;
-        };
-        match &known {
-            // Another peer id at the same address is a restarted client: its record is written anew.
-            Some(known) if known.tag == peer.tag => recall(known),
-            Some(_) => {}
-            None if !self.room && !came_back => return Err(Refusal::Full),
-            None => {
-                while few && let Some(former) = swarm.former_self(peer) {
-                    swarm.remove(&former.address, context);
-                    recall(&former);
-                }
-            }
-        }
-        let is_seeder = peer.bits & bits::SEEDER != 0;
-        let finished =
-            kept & bits::COUNTED == 0 && (self.event == Event::Completed || was_leecher && is_seeder);
-        let counted = if finished { bits::COUNTED } else { 0 };
-        swarm.put(known.as_ref(), &Peer { bits: peer.bits | kept | counted, ..*peer }, context);
-        Ok(finished)
-    }
-
-    /// Takes back the identity that was announced; the record goes when none is left.
-    fn leave<const N: usize>(&self, swarm: &mut Swarm<N>, peer: &Peer<N>, context: &Context<'_>) {
-        let Some(known) = swarm.find(&peer.address, context) else { return };
-        let left = known.bits & !self.identity;
-        if self.identity == 0 || left & bits::IDENTITIES == 0 {
-            swarm.remove(&peer.address, context);
-        } else {
-            swarm.put(Some(&known), &Peer { bits: left, ..known }, context);
-        }
-    }
-}
-
 fn stats_of(slot: &slot::Slot) -> ScrapeStats {
     let counts = slot.counts();
     ScrapeStats {
@@ -375,152 +279,5 @@ fn stats_of(slot: &slot::Slot) -> ScrapeStats {
         downloaded: u64::from(slot.completed),
         incomplete: counts.leechers(),
         downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
-    }
-}
-
-/// The role a client has after this announce.
-fn role_of(request: &AnnounceRequest) -> u8 {
-    match (request.event, request.left) {
-        (Event::Completed, _) | (_, Some(0)) => bits::SEEDER,
-        (Event::Paused, _) => bits::PARTIAL,
-        _ => 0,
-    }
-}
-
-/// Whom a client is offered after this announce, if anybody.
-fn offer_to(request: &AnnounceRequest) -> Option<Offer> {
-    match (request.event, request.left) {
-        (Event::Stopped, _) => None,
-        (Event::Paused | Event::Completed, _) | (_, Some(0)) => Some(Offer::LeechersOnly),
-        _ => Some(Offer::SeedersFirst),
-    }
-}
-
-fn compact<const I: usize, const N: usize>(ip: [u8; I], port: u16) -> [u8; N] {
-    let mut address = [0; N];
-    address[..I].copy_from_slice(&ip);
-    address[I..].copy_from_slice(&port.to_be_bytes());
-    address
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::{V1Hash, V2Hash};
-
-    const NOW: Now = Now { mono: 10_000_000, unix: 1_700_000_000 };
-    const HTTP: Reach = Reach { peers_max: 50, families: Families::Both };
-
-    fn tracker(access: Access) -> Tracker {
-        let policy = Policy {
-            access,
-            peer_ttl_s: 3600,
-            idt_peer_ttl_s: 900,
-            flush_interval_s: 10,
-            total_peers_max: 0,
-        };
-        Tracker::new(policy, 42, 7)
-    }
-
-    fn request(hash: AnnouncedHash, id: u8, left: u64) -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: hash,
-            peer_id: PeerId([id; 20]),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(left),
-            event: Event::None,
-            peers_wanted: None,
-        }
-    }
-
-    fn from(n: u8) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, n], 6881))
-    }
-
-    #[test]
-    fn a_hybrid_is_one_swarm_with_two_lists() {
-        let mut tracker = tracker(Access::Registered);
-        let (v1, v2) = (V1Hash([0x11; 20]), V2Hash([0xee; 32]));
-        let (a1, a2) = (AnnouncedHash::Short(v1.key()), AnnouncedHash::Full(v2));
-        let mut answer = AnnounceResponse::default();
-        let refused = tracker.announce(NOW, from(1), &request(a1, 1, 5), HTTP, &mut answer);
-        assert_eq!(refused, Err(Refusal::Unregistered));
-        tracker.register(NOW, InfoHashes::Hybrid(v1, v2), None, 0);
-        for (who, hash) in [(1, a1), (1, a2), (2, a1), (3, a2)] {
-            tracker.announce(NOW, from(who), &request(hash, who, 5), HTTP, &mut answer).expect("registered");
-        }
-        assert_eq!((answer.complete, answer.incomplete), (0, 3));
-        assert_eq!(answer.peers4, [192, 0, 2, 1, 0x1a, 0xe1], "the v2 client gets the one that announced v2");
-        tracker.announce(NOW, from(1), &request(a1, 1, 5), HTTP, &mut answer).expect("registered");
-        assert_eq!(answer.peers4, [192, 0, 2, 2, 0x1a, 0xe1]);
-        let stop = AnnounceRequest { event: Event::Stopped, ..request(a1, 1, 5) };
-        tracker.announce(NOW, from(1), &stop, HTTP, &mut answer).expect("registered");
-        assert_eq!(answer.incomplete, 3, "its v2 identity is still here");
-        let other = AnnouncedHash::Full(V2Hash(std::array::from_fn(|i| if i < 20 { 0xee } else { 0 })));
-        let refused = tracker.announce(NOW, from(1), &request(other, 1, 5), HTTP, &mut answer);
-        assert_eq!(refused, Err(Refusal::Unregistered), "the first 20 bytes are not enough");
-    }
-
-    #[test]
-    fn a_download_is_counted_once_however_it_is_told() {
-        let mut tracker = tracker(Access::Open);
-        let hash = AnnouncedHash::Short(SwarmKey([9; 20]));
-        let mut answer = AnnounceResponse::default();
-        for (left, event) in
-            [(5, Event::Started), (0, Event::Completed), (0, Event::None), (0, Event::Completed)]
-        {
-            let request = AnnounceRequest { event, ..request(hash, 1, left) };
-            tracker.announce(NOW, from(1), &request, HTTP, &mut answer).expect("open");
-        }
-        tracker.announce(NOW, from(2), &request(hash, 2, 0), HTTP, &mut answer).expect("open");
-        let stats = tracker.scrape(NOW, &hash).expect("open");
-        assert_eq!((stats.downloaded, stats.complete, stats.incomplete), (1, 2, 0));
-    }
-
-    #[test]
-    fn a_restart_brings_the_swarm_back_and_forgets_the_old() {
-        let mut before = tracker(Access::Open);
-        let hash = AnnouncedHash::Short(SwarmKey([9; 20]));
-        let mut answer = AnnounceResponse::default();
-        for n in 0..200 {
-            let late = Now { mono: NOW.mono + u64::from(n) * 1000, ..NOW };
-            before
-                .announce(late, from(n), &request(hash, n, u64::from(n % 2)), HTTP, &mut answer)
-                .expect("open");
-        }
-        let now = Now { mono: NOW.mono + 200_000, ..NOW };
-        let steps = before.flush_all(now);
-        let mut after = tracker(Access::Open);
-        let later = Now { mono: 500, unix: NOW.unix + 3500 };
-        for step in &steps {
-            if let upkeep::FlushStep::Slice(slice) = step {
-                assert!(after.restore(later, slice));
-                let mut damaged = slice.clone();
-                damaged.bytes[30] ^= 1;
-                assert!(!tracker(Access::Open).restore(later, &damaged));
-            }
-        }
-        let stats = after.scrape(later, &hash).expect("open");
-        assert_eq!(stats.complete + stats.incomplete, 100, "those who were last seen 3,600 s ago or less");
-    }
-
-    #[test]
-    fn the_sweep_frees_who_has_gone_and_then_sleeps() {
-        let mut tracker = tracker(Access::Open);
-        let mut answer = AnnounceResponse::default();
-        for n in 0..100 {
-            let hash = AnnouncedHash::Short(SwarmKey([n; 20]));
-            tracker.announce(NOW, from(n), &request(hash, n, 1), HTTP, &mut answer).expect("open");
-        }
-        let mut now = NOW;
-        while let Some(due) = tracker.next_deadline() {
-            now.mono = due;
-            tracker.sweep(now);
-            while tracker.flush(now).is_some() {}
-            assert!(now.mono < NOW.mono + 3_700_000, "freed within a minute after the last lifetime");
-        }
-        assert_eq!(tracker.totals(), &table::Totals::default());
     }
 }

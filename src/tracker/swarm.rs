@@ -1,11 +1,10 @@
 //! The peers of one entry and one address family: who is there, who is offered to whom.
 //!
-//! Up to `SMALL_PEERS_MAX` peers lie in one block, seeders first, then leechers, then partial seeds, so that a reply is
-//! one or two copies. A larger swarm keeps one set of leaves for each class (role and identities), so that every reply
-//! is still a walk over peers that all qualify, however rare they are.
+//! Up to `SMALL_PEERS_MAX` peers lie in one block (`small`), more in sets of leaves (`large`).
 
 use super::block::{Block, Peer, bits};
-use super::leaves::Leaves;
+use super::large::{Large, hash_address};
+use super::small;
 use super::tick::{Lifetimes, Tick};
 use crate::base::Rng;
 
@@ -61,13 +60,6 @@ pub enum Swarm<const N: usize> {
     Large(Box<Large<N>>),
 }
 
-/// A swarm too large for one block.
-#[derive(Clone, Debug, Default)]
-pub struct Large<const N: usize> {
-    /// Class bits (`bits::CLASS`) and the peers that have them.
-    sets: Vec<(u8, Leaves<N>)>,
-}
-
 impl<const N: usize> Default for Swarm<N> {
     fn default() -> Self {
         Self::Small(Block::default())
@@ -118,7 +110,7 @@ impl<const N: usize> Swarm<N> {
     pub fn put(&mut self, known: Option<&Peer<N>>, peer: &Peer<N>, context: &Context<'_>) {
         debug_assert!(known.is_none_or(|known| known.address == peer.address));
         match self {
-            Self::Small(block) => put_small(block, known, peer),
+            Self::Small(block) => small::put(block, known, peer),
             Self::Large(large) => large.put(known, peer, context.seed),
         }
         if let Self::Small(block) = self
@@ -139,7 +131,7 @@ impl<const N: usize> Swarm<N> {
         match self {
             Self::Small(block) => {
                 let at = block.find(address)?;
-                take_small(block, at);
+                small::take(block, at);
             }
             Self::Large(large) => large.remove(&peer, context.seed),
         }
@@ -170,7 +162,7 @@ impl<const N: usize> Swarm<N> {
         out: &mut Vec<u8>,
     ) -> usize {
         match self {
-            Self::Small(block) => pick_small(block, wish, rng, out),
+            Self::Small(block) => small::pick(block, wish, rng, out),
             Self::Large(large) => large.pick(wish, context, rng, out),
         }
     }
@@ -179,7 +171,7 @@ impl<const N: usize> Swarm<N> {
     #[inline]
     pub fn expire_some(&mut self, context: &Context<'_>, rng: &mut Rng) {
         match self {
-            Self::Small(block) => expire_small(block, context),
+            Self::Small(block) => small::expire(block, context),
             Self::Large(large) => {
                 for (_, set) in &mut large.sets {
                     let leaf = rng.below(set.leaf_count() as u32) as usize;
@@ -194,7 +186,7 @@ impl<const N: usize> Swarm<N> {
     pub fn expire_leaves(&mut self, from: usize, to: usize, context: &Context<'_>) -> bool {
         let more = match self {
             Self::Small(block) => {
-                expire_small(block, context);
+                small::expire(block, context);
                 false
             }
             Self::Large(large) => {
@@ -244,262 +236,37 @@ impl<const N: usize> Swarm<N> {
         {
             let mut block = Block::default();
             for peer in large.sets.iter().flat_map(|(_, set)| set.iter()) {
-                put_small(&mut block, None, &peer);
+                small::put(&mut block, None, &peer);
             }
             *self = Self::Small(block);
         }
     }
 }
 
-impl<const N: usize> Large<N> {
-    /// Every class that has occurred, with its peers.
-    pub(super) fn sets(&self) -> &[(u8, Leaves<N>)] {
-        &self.sets
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for (class, set) in &self.sets {
-            if class & bits::SEEDER != 0 {
-                counts.seeders += set.len();
-            } else {
-                counts.leechers += set.len();
-                counts.partial += if class & bits::PARTIAL != 0 { set.len() } else { 0 };
-            }
-        }
-        counts
-    }
-
-    fn put(&mut self, known: Option<&Peer<N>>, peer: &Peer<N>, seed: u64) {
-        let class = peer.bits & bits::CLASS;
-        let hash = hash_address(&peer.address, seed);
-        match known {
-            Some(known) if known.bits & bits::CLASS == class => {
-                let set = self.set_of(class);
-                if let Some(place) = set.find(hash, &peer.address) {
-                    set.set(place, peer);
-                }
-            }
-            Some(known) => {
-                self.remove(known, seed);
-                self.set_of(class).insert(hash, peer, |address| hash_address(address, seed));
-            }
-            None => self.set_of(class).insert(hash, peer, |address| hash_address(address, seed)),
-        }
-    }
-
-    fn remove(&mut self, peer: &Peer<N>, seed: u64) {
-        let set = self.set_of(peer.bits & bits::CLASS);
-        if let Some(place) = set.find(hash_address(&peer.address, seed), &peer.address) {
-            set.remove(place);
-        }
-    }
-
-    fn set_of(&mut self, class: u8) -> &mut Leaves<N> {
-        let at = self.sets.iter().position(|(known, _)| *known == class).unwrap_or_else(|| {
-            self.sets.push((class, Leaves::default()));
-            self.sets.len() - 1
-        });
-        &mut self.sets[at].1
-    }
-
-    fn pick(&mut self, wish: &Wish<'_, N>, context: &Context<'_>, rng: &mut Rng, out: &mut Vec<u8>) -> usize {
-        let Wish { offer, identity, limit, except } = *wish;
-        let except = except.map(|address| (hash_address(address, context.seed), address));
-        let lease = (context.now, context.lifetimes);
-        let mut left = limit;
-        for wave in [Wave::Seeders, Wave::Leechers, Wave::Partial] {
-            if left == 0 || !wave.is_in(offer) {
-                continue;
-            }
-            let fits = |class: u8| wave.holds(class) && class & identity == identity;
-            let fitting = self.sets.iter().filter(|(class, set)| fits(*class) && !set.is_empty());
-            let several = fitting.clone().nth(1).is_some();
-            // Who is alone is not asked how many it can give: it gives what it can.
-            let offers = |set: &Leaves<N>| if several { set.eligible(except) } else { set.len() as usize };
-            let mut total: usize = fitting.map(|(_, set)| offers(set)).sum();
-            for (_, set) in self.sets.iter_mut().filter(|(class, _)| fits(*class)) {
-                let here = offers(set);
-                if left == 0 || here == 0 {
-                    continue;
-                }
-                // Each class gives its share, so that no peer is offered more often than another.
-                let share = match total {
-                    total if left >= total || here == total => left,
-                    total => (left * here + rng.below(total as u32) as usize) / total,
-                };
-                total -= here;
-                left -= set.pick(share, except, lease, rng, out);
-            }
-        }
-        limit - left
-    }
-}
-
 /// One kind of peer, in the order in which kinds are offered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wave {
+pub(super) enum Wave {
     Seeders,
     Leechers,
     Partial,
 }
 
 impl Wave {
-    fn is_in(self, offer: Offer) -> bool {
+    pub fn is_in(self, offer: Offer) -> bool {
         offer == Offer::SeedersFirst || self == Wave::Leechers
     }
 
-    fn holds(self, class: u8) -> bool {
+    pub fn holds(self, class: u8) -> bool {
         self == wave_of(class)
     }
 }
 
-fn wave_of(peer_bits: u8) -> Wave {
+pub(super) fn wave_of(peer_bits: u8) -> Wave {
     match (peer_bits & bits::SEEDER != 0, peer_bits & bits::PARTIAL != 0) {
         (true, _) => Wave::Seeders,
         (false, false) => Wave::Leechers,
         (false, true) => Wave::Partial,
     }
-}
-
-fn put_small<const N: usize>(block: &mut Block<N>, known: Option<&Peer<N>>, peer: &Peer<N>) {
-    if let Some(known) = known
-        && let Some(at) = block.find(&peer.address)
-    {
-        if wave_of(known.bits) == wave_of(peer.bits) {
-            block.set(at, peer);
-            return;
-        }
-        take_small(block, at);
-    }
-    // A hole at the end is moved down to the end of the peer's own segment: one move for each later segment.
-    block.push(peer);
-    let mut hole = block.len() - 1;
-    let seeders = block.seeders as usize;
-    let others_end = seeders + block.leechers as usize;
-    match wave_of(peer.bits) {
-        Wave::Partial => {}
-        Wave::Leechers => {
-            block.copy(others_end, hole);
-            hole = others_end;
-            block.leechers += 1;
-        }
-        Wave::Seeders => {
-            block.copy(others_end, hole);
-            block.copy(seeders, others_end);
-            hole = seeders;
-            block.seeders += 1;
-        }
-    }
-    block.set(hole, peer);
-}
-
-fn take_small<const N: usize>(block: &mut Block<N>, at: usize) {
-    let seeders = block.seeders as usize;
-    let others_end = seeders + block.leechers as usize;
-    let mut hole = at;
-    if at < seeders {
-        block.copy(seeders - 1, hole);
-        hole = seeders - 1;
-        block.seeders -= 1;
-    }
-    if at < others_end && others_end > seeders {
-        block.copy(others_end - 1, hole);
-        hole = others_end - 1;
-    }
-    if at >= seeders && at < others_end {
-        block.leechers -= 1;
-    }
-    let last = block.len() - 1;
-    block.copy(last, hole);
-    block.pop();
-}
-
-fn expire_small<const N: usize>(block: &mut Block<N>, context: &Context<'_>) {
-    if block.is_empty() || !block.any_expired(context.now, context.lifetimes) {
-        return;
-    }
-    let mut at = 0;
-    while at < block.len() {
-        if context.lifetimes.over(context.now, block.seen(at), block.bits(at)) {
-            take_small(block, at);
-        } else {
-            at += 1;
-        }
-    }
-}
-
-fn pick_small<const N: usize>(
-    block: &Block<N>,
-    wish: &Wish<'_, N>,
-    rng: &mut Rng,
-    out: &mut Vec<u8>,
-) -> usize {
-    let seeders = block.seeders as usize;
-    let others_end = seeders + block.leechers as usize;
-    let segments = match wish.offer {
-        Offer::SeedersFirst => [0..seeders, seeders..others_end, others_end..block.len()],
-        Offer::LeechersOnly => [seeders..others_end, 0..0, 0..0],
-    };
-    let before = out.len();
-    for segment in segments {
-        let left = wish.limit - (out.len() - before) / N;
-        if left == 0 || segment.is_empty() {
-            continue;
-        }
-        let start = match segment.len() {
-            // Everybody fits: the order within a segment does not matter then.
-            len if len <= left => segment.start,
-            len => segment.start + rng.below(len as u32) as usize,
-        };
-        let taken = copy_fitting(block, start..segment.end, wish, left, out);
-        copy_fitting(block, segment.start..start, wish, left - taken, out);
-    }
-    (out.len() - before) / N
-}
-
-fn copy_fitting<const N: usize>(
-    block: &Block<N>,
-    range: std::ops::Range<usize>,
-    wish: &Wish<'_, N>,
-    limit: usize,
-    out: &mut Vec<u8>,
-) -> usize {
-    let Wish { identity, except, .. } = *wish;
-    let before = out.len();
-    let addresses = &block.addresses().as_chunks::<N>().0[range.clone()];
-    if identity == 0 && except.is_none() {
-        let count = addresses.len().min(limit);
-        out.extend_from_slice(addresses[..count].as_flattened());
-        return count;
-    }
-    for (address, at) in addresses.iter().zip(range) {
-        if (out.len() - before) / N == limit {
-            break;
-        }
-        if Some(address) != except && block.bits(at) & identity == identity {
-            out.extend_from_slice(address);
-        }
-    }
-    (out.len() - before) / N
-}
-
-/// A keyed hash of a compact address: nobody outside can choose addresses that fall into one leaf.
-#[inline]
-pub fn hash_address<const N: usize>(address: &[u8; N], seed: u64) -> u64 {
-    let mut hash = seed;
-    for chunk in address.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = fold(hash ^ u64::from_le_bytes(word), seed | 1);
-    }
-    fold(hash, 0x9e37_79b9_7f4a_7c15)
-}
-
-#[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
 }
 
 /// Peers of one family in one block; also the bound under which a client that changed its port is recognised.

@@ -5,3 +5,4 @@ mod fairness;
 mod model;
 mod rules;
 mod simulation;
+mod story;

@@ -391,3 +391,12 @@ fn a_stranger_that_stops_leaves_no_record() {
     desk.announce(v6(1), &with(Event::Stopped, leech(key(1), 1))).expect("open");
     assert_eq!((desk.told(), desk.response.peers4.len()), ((0, 1), 0));
 }
+
+/// Nobody can make such a torrent, but anybody can say so in a registration without a file.
+#[test]
+fn a_v1_hash_that_is_the_beginning_of_the_v2_hash_is_one_key() {
+    let mut desk = Desk::with(policy(Access::Registered));
+    desk.register(InfoHashes::Hybrid(V1Hash([0xee; 20]), V2Hash([0xee; 32])), None, 3);
+    desk.tracker.check_invariants();
+    assert_eq!(desk.scrape(AnnouncedHash::Short(SwarmKey([0xee; 20]))).downloaded, 3);
+}

@@ -3,10 +3,8 @@
 use crate::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, SECRET, TRACKER, USER_ID};
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use std::io::{BufRead, BufReader, Read};
+use weightless::wire::passkey::PasskeyKey;
 
 /// Where a tracker is.
 #[derive(Clone, Debug)]
@@ -112,13 +110,8 @@ pub fn secret(context: &Context, flag: &Flag) -> Result<String, Failure> {
 
 /// `<user>.<hex HMAC-SHA256(secret, user)>`.
 fn passkey(user: &str, secret: &str) -> Result<String, Failure> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-~@:+=".contains(&b);
-    if user.len() > 64 || !user.bytes().all(allowed) {
-        return Err(Failure::usage("user ID must be 1-64 of A-Z a-z 0-9 _ - ~ @ : + ="));
-    }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(user.as_bytes());
-    Ok(format!("{user}.{}", HEXLOWER.encode(&mac.finalize().into_bytes())))
+    let signed = PasskeyKey::new(secret.as_bytes()).sign(user);
+    signed.ok_or_else(|| Failure::usage("user ID must be 1-64 of A-Z a-z 0-9 _ - ~ @ : + ="))
 }
 
 #[cfg(test)]
