@@ -115,3 +115,38 @@ pub fn own_addresses() -> Vec<IpAddr> {
     addresses.dedup();
     addresses
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A wildcard socket alone, as it serves addresses that came later: a connected client takes answers only from the
+    /// address it asked.
+    #[test]
+    fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
+        for (wildcard, asked, own) in
+            [("0.0.0.0:0", "127.0.0.5", "127.0.0.6:0"), ("[::]:0", "::1", "[::1]:0")]
+        {
+            let socket = std::net::UdpSocket::bind(wildcard).expect("a wildcard");
+            socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
+            let port = socket.local_addr().expect("bound").port();
+            let address: SocketAddr = wildcard.parse().expect("an address");
+            let asked: IpAddr = asked.parse().expect("an address");
+            let mut door = Door::new(UdpSocket::from_std(socket), address.ip()).expect("packet info");
+            let client = std::net::UdpSocket::bind(own).expect("a port");
+            client.connect((asked, port)).expect("an address of this machine");
+            client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
+            client.send(b"question").expect("sent");
+            let mut bytes = [0; 64];
+            let (length, from, told) = door.receive(&mut bytes).expect("a datagram");
+            assert_eq!((&bytes[..length], told), (&b"question"[..], Some(asked)));
+            assert_eq!(from, client.local_addr().expect("bound"));
+            door.send(b"answer", from, told).expect("sent");
+            assert_eq!(
+                client.recv(&mut bytes).map(|length| bytes[..length].to_vec()).expect("an answer"),
+                b"answer"
+            );
+        }
+    }
+}

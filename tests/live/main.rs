@@ -15,5 +15,6 @@ mod registry;
 mod reload;
 mod restart;
 mod robust;
+mod sockets;
 mod swarm;
 mod wires;

@@ -4,9 +4,11 @@ use super::check::{Answer, Question, Step};
 use crate::failure::{Class, Failure};
 use serde_json::json;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
-use weightless::wire::udp_tracker::{self as wire, action};
+use weightless::wire::announce::{AnnounceRequest, Event};
+use weightless::wire::tracker_client::{self as client, UdpReply};
+use weightless::wire::udp_tracker as wire;
 
 /// Asks the tracker at `rest`, the URL without its scheme.
 pub fn ask(rest: &str, question: &Question) -> Result<Vec<Step>, Failure> {
@@ -18,28 +20,34 @@ pub fn ask(rest: &str, question: &Question) -> Result<Vec<Step>, Failure> {
     let mut asker = Asker { socket, steps: Vec::new() };
     let mut request = Vec::new();
     wire::write_connect_request(&mut request, TRANSACTION);
-    let Some(answer) = asker.step("connect", &request, |_| Vec::new()) else { return Ok(asker.steps) };
-    let Some(id) = answer.get(8..16).and_then(|id| id.first_chunk::<8>()) else { return Ok(asker.steps) };
-    let id = u64::from_be_bytes(*id);
+    let answer = asker.step("connect", &request, |reply| match reply {
+        UdpReply::Connect { .. } => Some(Vec::new()),
+        _ => None,
+    });
+    let connected = answer.as_deref().map(client::parse_udp_reply);
+    let Some(Ok((_, UdpReply::Connect { connection_id }))) = connected else { return Ok(asker.steps) };
     let peer_bytes = if address.is_ipv4() { 6 } else { 18 };
-    asker.step("announce", &announce(id, question, path, None), |answer| {
-        vec![
-            ("interval", json!(number(answer, 8))),
-            ("seeders", json!(number(answer, 16))),
-            ("leechers", json!(number(answer, 12))),
-            ("peers", json!(answer.len().saturating_sub(20) / peer_bytes)),
-        ]
+    asker.step("announce", &announce(connection_id, question, path, Event::Started), |reply| {
+        let UdpReply::Announce { interval_s, incomplete, complete, peers } = reply else { return None };
+        Some(vec![
+            ("interval", json!(interval_s)),
+            ("seeders", json!(complete)),
+            ("leechers", json!(incomplete)),
+            ("peers", json!(peers.len() / peer_bytes)),
+        ])
     });
-    let mut scrape = head(id, action::SCRAPE);
-    scrape.extend_from_slice(&question.hash.key().0);
-    asker.step("scrape", &scrape, |answer| {
-        vec![
-            ("seeders", json!(number(answer, 8))),
-            ("leechers", json!(number(answer, 16))),
-            ("completed", json!(number(answer, 12))),
-        ]
+    let mut scrape = Vec::new();
+    client::write_udp_scrape(&mut scrape, connection_id, TRANSACTION, &[question.hash.key()]);
+    asker.step("scrape", &scrape, |reply| {
+        let UdpReply::Scrape(entries) = reply else { return None };
+        let stats = client::scraped(entries).next()?;
+        Some(vec![
+            ("seeders", json!(stats.complete)),
+            ("leechers", json!(stats.incomplete)),
+            ("completed", json!(stats.downloaded)),
+        ])
     });
-    let _ = asker.socket.send(&announce(id, question, path, Some(STOPPED)));
+    let _ = asker.socket.send(&announce(connection_id, question, path, Event::Stopped));
     Ok(asker.steps)
 }
 
@@ -61,20 +69,21 @@ impl Asker {
         &mut self,
         name: &'static str,
         request: &[u8],
-        figures: impl Fn(&[u8]) -> Vec<(&'static str, serde_json::Value)>,
+        figures: impl Fn(UdpReply<'_>) -> Option<Vec<(&'static str, serde_json::Value)>>,
     ) -> Option<Vec<u8>> {
         let began = Instant::now();
         let received = self.exchange(request).or_else(|_| self.exchange(request));
-        let wanted = request.get(8..12);
         let (answer, bytes) = match received {
             Err(error) => (Answer::Failed(why(&error)), None),
-            Ok(bytes) if bytes.get(..4) == Some(&action::ERROR.to_be_bytes()) => {
-                (Answer::Refused(String::from_utf8_lossy(&bytes[8..]).into_owned()), None)
-            }
-            Ok(bytes) if bytes.get(..4) == wanted && bytes.len() >= 16 => {
-                (Answer::Served(figures(&bytes)), Some(bytes))
-            }
-            Ok(_) => (Answer::Failed("an answer to something else".into()), None),
+            Ok(bytes) => match client::parse_udp_reply(&bytes) {
+                Ok((_, UdpReply::Error(text))) => {
+                    (Answer::Refused(String::from_utf8_lossy(text).into_owned()), None)
+                }
+                other => match other.ok().and_then(|(_, reply)| figures(reply)) {
+                    Some(figures) => (Answer::Served(figures), Some(bytes)),
+                    None => (Answer::Failed("an answer to something else".into()), None),
+                },
+            },
         };
         self.steps.push(Step { name, took: began.elapsed(), answer });
         bytes
@@ -105,35 +114,24 @@ fn why(error: &std::io::Error) -> String {
     }
 }
 
-fn head(id: u64, action: u32) -> Vec<u8> {
-    [&id.to_be_bytes()[..], &action.to_be_bytes(), &TRANSACTION.to_be_bytes()].concat()
-}
-
 /// An announce; the path of the URL goes along as BEP 41 has it, because a passkey may be in it.
-fn announce(id: u64, question: &Question, path: &str, event: Option<u32>) -> Vec<u8> {
-    let mut packet = head(id, action::ANNOUNCE);
-    packet.extend_from_slice(&question.hash.key().0);
-    packet.extend_from_slice(&question.peer_id.0);
-    for counter in [0u64, 1, 0] {
-        packet.extend_from_slice(&counter.to_be_bytes());
-    }
-    for field in [event.unwrap_or(STARTED), 0, 0, PEERS_WANTED] {
-        packet.extend_from_slice(&field.to_be_bytes());
-    }
-    packet.extend_from_slice(&question.port.to_be_bytes());
-    for part in path.as_bytes().chunks(255) {
-        packet.extend_from_slice(&[2, part.len() as u8]);
-        packet.extend_from_slice(part);
-    }
+fn announce(connection_id: u64, question: &Question, path: &str, event: Event) -> Vec<u8> {
+    let request = AnnounceRequest {
+        info_hash: question.hash,
+        peer_id: question.peer_id,
+        port: question.port,
+        uploaded: 0,
+        downloaded: 0,
+        left: Some(1),
+        event,
+        peers_wanted: Some(PEERS_WANTED),
+    };
+    let mut packet = Vec::new();
+    client::write_udp_announce(&mut packet, connection_id, TRANSACTION, &request, Ipv4Addr::UNSPECIFIED);
+    client::write_url_data(&mut packet, path.as_bytes());
     packet
 }
 
-fn number(answer: &[u8], at: usize) -> u32 {
-    answer.get(at..at + 4).and_then(|four| four.first_chunk()).map_or(0, |four| u32::from_be_bytes(*four))
-}
-
 const TRANSACTION: u32 = 0x776c_6368;
-const STARTED: u32 = 2;
-const STOPPED: u32 = 3;
 const PEERS_WANTED: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(4);
