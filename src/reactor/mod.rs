@@ -18,8 +18,10 @@ mod udp;
 
 pub use sockets::{Bound, Listen, bind};
 
+use crate::base::limits::UDP_DATAGRAM_BYTES;
 use crate::mailbox::{FromStore, ToReader, ToWriter};
 use crate::server::{Mail, Server};
+use crate::tracker::FORESEEN_MAX;
 use crate::tracker::whitelist::Whitelist;
 use clock::Clock;
 use connections::Connections;
@@ -28,9 +30,10 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use udp::Door;
+use udp::{Asked, Door};
 
 /// The ends of channels that the reactor holds.
 pub struct Ends {
@@ -64,7 +67,9 @@ pub struct Reactor {
     store: Ends,
     signals: Signals,
     clock: Clock,
-    datagram: Vec<u8>,
+    /// Room for datagrams received together, and of each its length, its sender and the address it was sent to.
+    datagrams: Vec<Vec<u8>>,
+    letters: Vec<(usize, SocketAddr, Asked)>,
     reply: Vec<u8>,
     /// What to do on SIGHUP.
     reload: Box<dyn FnMut(&mut Server)>,
@@ -130,20 +135,37 @@ impl Reactor {
         asked_to_end
     }
 
-    /// Answers the datagrams that are there, so many that the other sockets get their turn.
+    /// Answers the datagrams that are there, so many that the other sockets get their turn. Some are received before the
+    /// first is answered, so that the machine can look ahead.
     fn datagrams(&mut self, now: crate::base::Now, at: usize) {
         let Some(door) = self.udp.get_mut(at) else { return };
-        for _ in 0..DATAGRAMS_A_TURN {
-            let (bytes, from, asked) = match door.receive(&mut self.datagram) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An ICMP error of an earlier answer, reported here: it is not about this datagram.
-                Err(_) => continue,
-            };
-            if self.server.datagram(now, from, &self.datagram[..bytes], &mut self.reply)
-                && door.send(&self.reply, from, asked).is_err()
-            {
-                self.server.send_failed();
+        for _ in 0..DATAGRAMS_A_TURN / FORESEEN_MAX {
+            self.letters.clear();
+            let mut drained = false;
+            for buffer in &mut self.datagrams {
+                match door.receive(buffer) {
+                    Ok((bytes, from, asked)) => self.letters.push((bytes, from, asked)),
+                    // What is not that is an ICMP error of an earlier answer: it is not about this datagram.
+                    Err(error) => {
+                        drained = error.kind() == io::ErrorKind::WouldBlock;
+                        break;
+                    }
+                }
+            }
+            let letters = self.datagrams.iter().zip(&self.letters);
+            let letters = letters.map(|(buffer, (bytes, from, asked))| (&buffer[..*bytes], *from, *asked));
+            if self.letters.len() > 1 {
+                self.server.foresee(letters.clone().map(|(bytes, from, _)| (from, bytes)));
+            }
+            for (bytes, from, asked) in letters {
+                if self.server.datagram(now, from, bytes, &mut self.reply)
+                    && door.send(&self.reply, from, asked).is_err()
+                {
+                    self.server.send_failed();
+                }
+            }
+            if drained {
+                return;
             }
         }
         push_once(&mut self.udp_again, at);
@@ -252,7 +274,8 @@ impl Seat {
         }
         let udp_again = (0..udp.len()).collect();
         let connections = Connections::new(bound.tcp, poll.registry())?;
-        let (datagram, reply) = (vec![0; crate::base::limits::UDP_DATAGRAM_BYTES], Vec::with_capacity(2048));
+        let datagrams = vec![vec![0; UDP_DATAGRAM_BYTES]; FORESEEN_MAX];
+        let (letters, reply) = (Vec::with_capacity(FORESEEN_MAX), Vec::with_capacity(2048));
         let clock = Clock::new();
         Ok(Reactor {
             poll,
@@ -263,7 +286,8 @@ impl Seat {
             store,
             signals,
             clock,
-            datagram,
+            datagrams,
+            letters,
             reply,
             reload,
         })

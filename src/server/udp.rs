@@ -15,6 +15,18 @@ use crate::wire::{passkey, udp_tracker};
 use std::net::{IpAddr, SocketAddr};
 
 impl Server {
+    /// Looks ahead at datagrams that are about to be answered, so that the table's memory is on its way when it is
+    /// needed. Nothing is checked, because nothing is changed or answered.
+    pub fn foresee<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+        self.tracker.foresee(datagrams.filter_map(|(from, bytes)| {
+            if wire::parse_preamble(bytes)?.action != action::ANNOUNCE {
+                return None;
+            }
+            let request = wire::parse_announce(bytes).ok()?.request;
+            Some((request.info_hash.key(), SocketAddr::new(from.ip(), request.port)))
+        }));
+    }
+
     /// Answers one datagram into `reply`. False: say nothing.
     pub fn datagram(&mut self, now: Now, from: SocketAddr, bytes: &[u8], reply: &mut Vec<u8>) -> bool {
         reply.clear();

@@ -167,6 +167,14 @@ impl<const N: usize> Block<N> {
         self.pop();
     }
 
+    /// Reads a byte of every cache line of a small block, and of the first ones and the ticks of a large one.
+    #[inline]
+    pub fn foresee(&self) -> u8 {
+        let at = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
+        let ticks = self.capacity() * (N + 4);
+        at(0) ^ at(64) ^ at(ticks) ^ at(self.bytes.len().wrapping_sub(1))
+    }
+
     /// Whether any peer is past its lifetime.
     #[inline]
     pub fn any_expired(&self, now: Tick, lifetimes: &Lifetimes) -> bool {

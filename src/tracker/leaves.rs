@@ -42,6 +42,12 @@ impl<const N: usize> Leaves<N> {
         self.leaves[leaf].find(address).map(|at| Place { leaf, at })
     }
 
+    /// Reads a little of the leaf that this hash leads to.
+    #[inline]
+    pub fn foresee(&self, hash: u64) -> u8 {
+        self.leaves[self.leaf_of(hash)].foresee()
+    }
+
     /// The peer at `place`.
     pub fn peer(&self, place: Place) -> Peer<N> {
         self.leaves[place.leaf].peer(place.at)

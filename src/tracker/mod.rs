@@ -24,6 +24,7 @@ pub mod whitelist;
 use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
 use block::Peer;
+use slice::EntryRef;
 use slot::flags;
 use std::net::{IpAddr, SocketAddr};
 use table::{Found, Table};
@@ -194,6 +195,28 @@ impl Tracker {
         finished.map(|_| ())
     }
 
+    /// Reads what announces that are about to be served will need, and changes nothing. Looked at one after the other,
+    /// each waits for memory several times; looked at together, step by step, they wait at the same time.
+    pub fn foresee(&self, announces: impl Iterator<Item = (SwarmKey, SocketAddr)>) {
+        let mut places =
+            [(EntryRef { slice: 0, slot: u32::MAX }, SocketAddr::from(([0; 4], 0))); FORESEEN_MAX];
+        let mut count = 0;
+        for (place, (key, from)) in places.iter_mut().zip(announces) {
+            let slot = self.table.likely(&key).unwrap_or(u32::MAX);
+            *place = (EntryRef { slice: key.0[0], slot }, from);
+            count += 1;
+        }
+        let read = places[..count].iter().fold(0, |read, (entry, _)| read ^ self.table.peek(*entry));
+        let read = places[..count].iter().fold(read, |read, (entry, from)| {
+            read ^ match from.ip() {
+                IpAddr::V4(ip) => self.table.foresee(*entry, &compact(ip.octets(), from.port())),
+                IpAddr::V6(_) => 0,
+            }
+        });
+        // Without a use of what was read, nothing would be.
+        std::hint::black_box(read);
+    }
+
     /// The counts of one swarm. `None`: the hash is not served here.
     pub fn scrape(&mut self, now: Now, hash: &AnnouncedHash) -> Option<ScrapeStats> {
         let Some(found) = self.admit(hash).ok()? else { return Some(ScrapeStats::default()) };
@@ -281,3 +304,6 @@ fn stats_of(slot: &slot::Slot) -> ScrapeStats {
         downloaders: counts.leechers() - counts.v4.partial - counts.v6.partial,
     }
 }
+
+/// Announces looked ahead at together.
+pub const FORESEEN_MAX: usize = 16;

@@ -55,6 +55,18 @@ impl Slice {
         })
     }
 
+    /// The position that a hash leads to, whatever its key.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        self.index.find(hash, |_| true).copied()
+    }
+
+    /// The slot at `at`, if there is one.
+    #[inline]
+    pub fn peek(&self, at: u32) -> Option<&Slot> {
+        self.slots.0.get(at as usize / CHUNK)?.get(at as usize % CHUNK)
+    }
+
     /// All slots.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> + Clone {
         self.slots.0.iter().flatten()

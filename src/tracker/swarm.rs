@@ -106,6 +106,18 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
+    /// Reads a little of each cache line that an announce of the peer at `address` will need first.
+    #[inline]
+    pub fn foresee(&self, address: &[u8; N], seed: u64) -> u8 {
+        match self {
+            Self::Small(block) => block.foresee(),
+            Self::Large(large) => {
+                let hash = hash_address(address, seed);
+                large.sets.iter().fold(0, |read, (_, set)| read ^ set.foresee(hash))
+            }
+        }
+    }
+
     /// Puts `peer` in, in place of `known` when that is what `find` returned for its address.
     pub fn put(&mut self, known: Option<&Peer<N>>, peer: &Peer<N>, context: &Context<'_>) {
         debug_assert!(known.is_none_or(|known| known.address == peer.address));

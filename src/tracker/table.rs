@@ -120,6 +120,25 @@ impl Table {
         self.slices[entry.slice as usize].slot(entry.slot)
     }
 
+    /// The slot that a key most likely leads to, by its hash alone.
+    #[inline]
+    pub fn likely(&self, key: &SwarmKey) -> Option<u32> {
+        self.slices[slice_of(key)].likely(self.hash(key))
+    }
+
+    /// Reads a byte of a slot.
+    #[inline]
+    pub fn peek(&self, entry: EntryRef) -> u8 {
+        self.slices[entry.slice as usize].peek(entry.slot).map_or(0, |slot| slot.flags)
+    }
+
+    /// Reads some of what an announce of the peer at `address` will need of a slot's swarm.
+    #[inline]
+    pub fn foresee(&self, entry: EntryRef, address: &[u8; 6]) -> u8 {
+        let slot = self.slices[entry.slice as usize].peek(entry.slot);
+        slot.map_or(0, |slot| slot.v4.foresee(address, self.seed))
+    }
+
     /// The hashes `entry` is registered with.
     pub fn registration(&self, entry: EntryRef) -> Option<InfoHashes> {
         self.slices[entry.slice as usize].registration(entry.slot)

@@ -213,6 +213,9 @@ fn peers_wanted(value: &[u8]) -> Result<Option<u32>, BadAnnounce> {
 }
 
 fn address(value: &[u8]) -> Option<IpAddr> {
+    if value.is_empty() {
+        return None;
+    }
     let mut bytes = [0; 64];
     let length = query::decode_into(value, || Plus::Literal, &mut bytes).ok()?;
     let ip: IpAddr = std::str::from_utf8(bytes.get(..length)?).ok()?.parse().ok()?;

@@ -12,7 +12,7 @@ pub mod tracker_client;
 pub mod udp_tracker;
 
 /// The value of a hex digit of either case.
-pub(crate) fn hex_value(digit: u8) -> Option<u8> {
+pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use weightless::base::{InfoHashes, Now, PeerId, SwarmKey, V1Hash, V2Hash};
-use weightless::tracker::{Access, Families, Policy, Reach, Tracker, table, upkeep};
+use weightless::tracker::{Access, FORESEEN_MAX, Families, Policy, Reach, Tracker, table, upkeep};
 use weightless::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal};
 
 const NOW: Now = Now { mono: 10_000_000, unix: 1_700_000_000 };
@@ -111,4 +111,22 @@ fn the_sweep_frees_who_has_gone_and_then_sleeps() {
         assert!(now.mono < NOW.mono + 3_700_000, "freed within a minute after the last lifetime");
     }
     assert_eq!(tracker.totals(), &table::Totals::default());
+}
+
+#[test]
+fn looking_ahead_changes_nothing_whatever_is_asked() {
+    let mut tracker = tracker(Access::Open);
+    let mut answer = AnnounceResponse::default();
+    let key = SwarmKey([9; 20]);
+    let request = request(AnnouncedHash::Short(key), 1, 5);
+    for n in 0..100 {
+        tracker.announce(NOW, from(n), &request, HTTP, &mut answer).expect("open");
+    }
+    let before = *tracker.totals();
+    let v6 = SocketAddr::from(([0x2001, 0, 0, 0, 0, 0, 0, 1], 6881));
+    for count in [0, 1, FORESEEN_MAX, FORESEEN_MAX + 1] {
+        let known = std::iter::repeat_n((key, from(1)), count);
+        tracker.foresee(known.chain([(SwarmKey([8; 20]), from(2)), (key, v6)]));
+    }
+    assert_eq!(*tracker.totals(), before);
 }

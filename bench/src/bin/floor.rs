@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use weightless_bench::flags::Flags;
-use weightless_bench::sys::{Epoll, Trigger};
+use weightless_bench::sys::{Epoll, Trigger, accept};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -92,8 +92,7 @@ fn respond(after: After, bytes: usize) -> io::Result<()> {
                 }
                 continue;
             }
-            while let Ok((mut stream, _)) = listener.accept() {
-                stream.set_nonblocking(true)?;
+            while let Ok(mut stream) = accept(&listener) {
                 if serve(&mut stream, &answer, after) == Next::Await {
                     let token = stream.as_raw_fd() as u64;
                     epoll.add(stream.as_raw_fd(), token, Trigger::Readable)?;

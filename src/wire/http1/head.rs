@@ -142,8 +142,15 @@ pub fn parse_head(bytes: &[u8]) -> Result<Parsed<Head<'_>>, BadHead> {
     let rest = &bytes[skipped..];
     let Some((line, fields_at)) = request_line(rest)? else { return Ok(Parsed::Partial) };
     let mut head = read_request_line(line)?;
-    let mut fields = [httparse::EMPTY_HEADER; HTTP_FIELDS_MAX];
-    let (length, fields) = match httparse::parse_headers(&rest[fields_at..], &mut fields) {
+    // Most requests have few fields, and making room for the most costs more than reading a few.
+    let (mut few, mut many);
+    few = [httparse::EMPTY_HEADER; FIELDS_FEW];
+    let mut read = httparse::parse_headers(&rest[fields_at..], &mut few);
+    if read == Err(httparse::Error::TooManyHeaders) {
+        many = [httparse::EMPTY_HEADER; HTTP_FIELDS_MAX];
+        read = httparse::parse_headers(&rest[fields_at..], &mut many);
+    }
+    let (length, fields) = match read {
         Ok(httparse::Status::Complete((length, fields))) => (fields_at + length, fields),
         Ok(httparse::Status::Partial) if rest.len() > HTTP_HEAD_BYTES_MAX => return Err(BadHead::TooLarge),
         Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
@@ -161,6 +168,9 @@ pub fn parse_head(bytes: &[u8]) -> Result<Parsed<Head<'_>>, BadHead> {
     read_fields(&mut head, fields)?;
     Ok(Parsed::Complete(head))
 }
+
+/// Fields that nearly every request keeps within.
+const FIELDS_FEW: usize = 12;
 
 fn leading_empty_lines(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -183,7 +193,8 @@ fn request_line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, BadHead> {
     }
     // Rubbish such as a TLS handshake is known before its line ends, which it may never do. The carriage return alone
     // may be the end of an empty line.
-    if bare.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f)) {
+    // Without a way out in the middle, many bytes are looked at together.
+    if bare.iter().fold(false, |found, byte| found | matches!(byte, 0..=0x1f | 0x7f)) {
         return Err(BadHead::Malformed);
     }
     match end {
@@ -199,12 +210,13 @@ fn has_bare_line_feed(fields: &[u8]) -> bool {
 }
 
 fn read_request_line(line: &[u8]) -> Result<Head<'_>, BadHead> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
+    let first = memchr::memchr(b' ', line).ok_or(BadHead::Malformed)?;
+    let last = memchr::memrchr(b' ', line).ok_or(BadHead::Malformed)?;
+    let (method, version) = (&line[..first], &line[last + 1..]);
+    let target = line.get(first + 1..last).ok_or(BadHead::Malformed)?;
+    if memchr::memchr(b' ', target).is_some() {
         return Err(BadHead::Malformed);
-    };
+    }
     let method = match method {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
