@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: libtorrent in a python venv, npm's
-# bittorrent-tracker beside it, aria2, transmission.
+# bittorrent-tracker beside it, aria2, transmission, iproute2.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -41,6 +41,12 @@ fi
 if ! command -v transmission-daemon >/dev/null; then
     echo 'installing transmission-daemon'
     apt_install transmission-daemon
+fi
+
+# Transmission takes no peers on loopback: its tests make a network of their own.
+if ! command -v ip >/dev/null; then
+    echo 'installing iproute2'
+    apt_install iproute2
 fi
 
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then

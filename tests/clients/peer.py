@@ -5,6 +5,7 @@ Writes one JSON object a line to stdout:
   {"event": "announced", "count": n}      the tracker answered n times; a hybrid is announced once for each hash
   {"event": "refused", "message": text}   the tracker or the connection to it failed
   {"event": "complete"}                   every piece is here
+  {"event": "scraped", "complete": n, "incomplete": n}   asked for once complete; a hybrid is scraped for each hash
   {"event": "left", "sources": [names]}   after the end of stdin: how peers were found; the last line
 """
 
@@ -34,6 +35,8 @@ def start(args):
         # All clients of a test share one address, which libtorrent takes for one client otherwise.
         "allow_multiple_connections_per_ip": True,
         "announce_to_all_tiers": True,
+        # It asks HTTP servers on loopback for nothing but /announce otherwise, which is no way to scrape.
+        "ssrf_mitigation": False,
         "stop_tracker_timeout": 2,
         "alert_mask": lt.alert.category_t.status_notification
         | lt.alert.category_t.tracker_notification
@@ -94,12 +97,17 @@ def main():
             elif isinstance(alert, lt.tracker_reply_alert):
                 announced += 1
                 say("announced", count=announced)
+            elif isinstance(alert, lt.scrape_reply_alert):
+                say("scraped", complete=alert.complete, incomplete=alert.incomplete)
+            elif isinstance(alert, lt.scrape_failed_alert):
+                say("refused", message=alert.message())
             elif isinstance(alert, (lt.tracker_error_alert, lt.torrent_error_alert, lt.file_error_alert)):
                 say("refused", message=alert.message())
         note_sources(handle, sources)
         if not complete and handle.status().is_seeding:
             complete = True
             say("complete")
+            handle.scrape_tracker()
 
     # Removing the torrent tells the tracker that we leave; destroying the session waits for that.
     session.remove_torrent(handle)

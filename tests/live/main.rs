@@ -17,4 +17,5 @@ mod restart;
 mod robust;
 mod sockets;
 mod swarm;
+mod transmission;
 mod wires;

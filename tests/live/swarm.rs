@@ -47,6 +47,8 @@ fn shared_through(listen: &str, announce_url: impl Fn(&Daemon) -> String) {
 
     let leecher = Peer::start(&created.torrent, &copy, &url, listen);
     leecher.wait("complete");
+    let scraped = leecher.wait("scraped");
+    assert!(scraped["complete"].as_u64() >= Some(1), "{scraped}");
     let target = format!("/api/registry?info_hash={}", created.info_hash);
     let entry = http::get(tracker.http(Ipv4Addr::LOCALHOST), &target);
     assert!(entry.json()["seeders"].as_u64().expect("a count") >= 1, "{}", entry.text());

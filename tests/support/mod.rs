@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod files;
 pub mod http;
+pub mod network;
 pub mod peer;
 pub mod udp;
 pub mod wl;
