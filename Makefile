@@ -17,7 +17,7 @@ UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 DOC := $(DESTDIR)$(PREFIX)/share/doc/weightless
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-tools check bench bench-compare install uninstall clean
+.PHONY: help build run test test-tools check bench bench-compare bench-growth install uninstall clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: ## run the benchmarks
 
 bench-compare: ## the same load for us, for other trackers and for bare servers; QUICK=1 for a first look
 	@bench/compare.sh
+
+bench-growth: ## what an announce costs in small and large tables, and its latency while the table changes
+	@bench/growth.sh
 
 install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing
 	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl || { echo 'nothing is built: run make first (make build)'; exit 1; }
