@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use weightless::base::limits;
-use weightless::config::{Command, Config, ConfigError, DbPath, Probe, Source};
+use weightless::config::{Command, Config, ConfigError, CorsOrigin, DbPath, Probe, Source};
 use weightless::reactor::{self, Ended, Ends, Listen, Reactor, Seat};
-use weightless::server::{ProcessStats, Server, Settings};
+use weightless::server::{Origins, ProcessStats, Server, Settings};
 use weightless::store::{self, StoreConfig};
 use weightless::tracker::whitelist::Whitelist;
 use weightless::tracker::{Access, Policy};
@@ -95,6 +95,7 @@ fn serve(config: &Config) -> Result<Ended, String> {
         Watcher::start(path, move || drop(waker.wake()))
     });
     let mut settings = settings(config, descriptors)?;
+    settings.udp_port = seat.bound().udp_port;
     settings.whitelist = watcher.as_ref().and_then(|watcher| watcher.lists.recv().ok()).unwrap_or_default();
     let server = Server::new(settings, random_u64()?, &loaded, Seat::now());
     drop(loaded);
@@ -181,6 +182,13 @@ fn settings(config: &Config, descriptors: u64) -> Result<Settings, String> {
         udp_rate: (config.udp_rate_limit, config.udp_rate_burst),
         trusted_proxies: config.trusted_proxies.clone(),
         trust_ip_param: config.trust_ip_param,
+        origins: match config.cors_origin.clone() {
+            None => Origins::None,
+            Some(CorsOrigin::Any) => Origins::Any,
+            Some(CorsOrigin::List(list)) => Origins::Listed(list),
+        },
+        public_url: config.public_url.clone(),
+        udp_port: None,
         registry_key: config.registry_key.as_ref().map(|key| key.bytes().to_vec()),
         tracker_secret: config.tracker_secret.as_ref().map(|secret| secret.bytes().to_vec()),
         whitelist: Whitelist::default(),
@@ -312,7 +320,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 /// Settings that are read and checked, and wait for the rooms that will use them.
-const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT", "CORS_ORIGIN", "PUBLIC_URL", "LOG_FORMAT"];
+const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT", "LOG_FORMAT"];
 const PROBE: Duration = Duration::from_millis(2_500);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.

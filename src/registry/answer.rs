@@ -22,9 +22,16 @@ pub enum Answer {
         name: String,
         /// The entry's best hash in hex, for when the name is of no use.
         hash: String,
-        /// SHA-256 of the bytes, lower-case hex (`ETag`).
+        /// SHA-256 of the bytes, lower-case hex (`ETag`); `None` for a copy made for one user, which no cache may keep.
+        sha256: Option<String>,
+    },
+    /// The file the client has is the one that is stored (304).
+    NotModified {
+        /// Its SHA-256, lower-case hex.
         sha256: String,
     },
+    /// One line of text without its newline; status 200.
+    Text(String),
     /// A JSON body that needs nothing added, without its final newline.
     Json {
         /// The status, such as 200 or 201.
@@ -66,5 +73,33 @@ impl ApiError {
     /// An error with this status and text.
     pub const fn new(status: u16, text: &'static str) -> Self {
         Self { status, text }
+    }
+}
+
+/// The entity tag of a file: the first half of its SHA-256 (lower-case hex), in quotes.
+pub fn etag(sha256: &str) -> String {
+    format!("\"{}\"", sha256.get(..32).unwrap_or(sha256))
+}
+
+/// Whether an `If-None-Match` field names this tag (RFC 9110, section 13.1.2): `*`, or a list that may call tags weak.
+pub fn matches_etag(if_none_match: &str, tag: &str) -> bool {
+    let mut named = if_none_match.split(',').map(str::trim);
+    named.any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_every_form_of_the_field() {
+        let tag = etag(&"ab".repeat(32));
+        assert_eq!(tag, format!("\"{}\"", "ab".repeat(16)));
+        for field in [tag.clone(), format!("W/{tag}"), format!("\"x\", W/\"y,z\" ,{tag}"), "*".to_owned()] {
+            assert!(matches_etag(&field, &tag), "{field}");
+        }
+        for field in ["", "\"\"", &"ab".repeat(16), &tag.to_uppercase()] {
+            assert!(!matches_etag(field, &tag), "{field}");
+        }
     }
 }

@@ -14,6 +14,6 @@ pub mod search;
 pub use answer::{Answer, ApiError, Row};
 pub use catalogue::{Catalogue, Listing};
 pub use entry::Entry;
-pub use question::{HashText, Named, Question, hashes_of};
+pub use question::{HashText, Named, Personal, Question, hashes_of};
 pub use registration::{Registration, Update, Upload, parse_registration};
 pub use search::{Page, Search, Sort};

@@ -11,13 +11,37 @@ pub enum Question {
     /// `GET /api/registry/search`
     Search(Search),
     /// `GET /api/registry/torrent?info_hash=`
-    Torrent(HashText),
+    Torrent {
+        /// Whose.
+        hash: HashText,
+        /// What the client says to have (`If-None-Match`).
+        known: Option<String>,
+        /// A copy for one user.
+        personal: Option<Personal>,
+    },
+    /// `GET /api/registry/magnet?info_hash=`
+    Magnet {
+        /// Whose.
+        hash: HashText,
+        /// The announce URLs to name in it.
+        trackers: Vec<String>,
+    },
     /// `GET /api/registry/meta?info_hash=`
     Meta(HashText),
     /// `GET /api/blocklist`
     Blocklist(Page),
     /// `GET /health`: does the database answer at all? `Answer::Json` with status 200 and an empty body if it does.
     Ping,
+}
+
+/// What makes a torrent one user's copy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Personal {
+    /// A valid passkey, to be written into announce URLs.
+    pub passkey: String,
+    /// The names of this tracker. When some announce URL has one of them, the other ones belong to other trackers, which
+    /// must not learn the passkey.
+    pub hosts: Vec<String>,
 }
 
 /// The `info_hash` parameter as it was asked: 64 hex digits name a v2 hash, 40 a v1 or a cut v2 hash, anything else

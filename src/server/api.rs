@@ -1,24 +1,23 @@
-//! The registry's routes: who may ask what, and how the store's answers look on the wire.
+//! The registry's routes: which request becomes which question or write.
 //!
-//! Nothing here touches the database. A request becomes a question or a write, its connection waits, and the answer
-//! comes by mail; live counts are added on the way out.
+//! Nothing here touches the database: the connection waits, and the answer comes by mail.
 
-use super::http::{Asked, Handled, RETRY};
+use super::Server;
+use super::access::{UNAUTHORIZED, authority};
+use super::cors::{PREFLIGHT, is_preflight};
+use super::http::{Asked, Handled};
 use super::outbox::Mail;
-use super::reply::{Framing, Reply};
-use super::session::Phase;
-use super::{Conn, Health, Server};
+use super::reply::Reply;
 use crate::base::Now;
 use crate::base::limits::REGISTER_BODY_BYTES_MAX;
 use crate::mailbox::{Ticket, ToReader, ToWriter};
 use crate::registry::search::Page;
-use crate::registry::{Answer, ApiError, HashText, Question, Row, Search};
+use crate::registry::{Answer, ApiError, HashText, Personal, Question, Search};
 use crate::tracker::counters::{Family, Kind, Outcome, Proto};
 use crate::tracker::rate::Verdict;
 use crate::wire::http1::{Head, Method};
+use crate::wire::passkey::host_of_url;
 use crate::wire::query::form_param;
-use hmac::{KeyInit, Mac};
-use std::net::{IpAddr, SocketAddr};
 
 /// A request below `/api/`, once it is allowed.
 enum Wanted {
@@ -80,11 +79,18 @@ impl Server {
             }
             (b"/api/registry", _) => return Err(Refused::Method("GET, HEAD, POST, DELETE, OPTIONS")),
             (b"/api/registry/search", _) if read => Wanted::Ask(Question::Search(search(head)?)),
-            (b"/api/registry/torrent", _) if read => Wanted::Ask(Question::Torrent(hash(head)?)),
+            (b"/api/registry/torrent", _) if read => Wanted::Ask(self.torrent_question(head)?),
             (b"/api/registry/meta", _) if read => Wanted::Ask(Question::Meta(hash(head)?)),
-            (b"/api/registry/search" | b"/api/registry/torrent" | b"/api/registry/meta", _) => {
-                return Err(Refused::Method("GET, HEAD, OPTIONS"));
+            (b"/api/registry/magnet", _) if read => {
+                Wanted::Ask(Question::Magnet { hash: hash(head)?, trackers: self.own_urls(head) })
             }
+            (
+                b"/api/registry/search"
+                | b"/api/registry/torrent"
+                | b"/api/registry/meta"
+                | b"/api/registry/magnet",
+                _,
+            ) => return Err(Refused::Method("GET, HEAD, OPTIONS")),
             (b"/api/registry/verify", Method::Post) => {
                 self.may_administer(asked)?;
                 let verified = match param(head, "verified")?.as_deref() {
@@ -97,10 +103,8 @@ impl Server {
             (b"/api/registry/verify", _) => return Err(Refused::Method("POST, OPTIONS")),
             (b"/api/blocklist", _) if read => {
                 self.may_administer(asked)?;
-                let query = head.query;
-                Wanted::Ask(Question::Blocklist(Page::from_params(|name| {
-                    form_param(query, name).ok().flatten()
-                })))
+                readable(head, &["limit", "offset"])?;
+                Wanted::Ask(Question::Blocklist(Page::from_params(|name| decoded(head, name))))
             }
             (b"/api/blocklist", Method::Delete) => {
                 self.may_administer(asked)?;
@@ -115,89 +119,46 @@ impl Server {
         Ok((ticket, wanted))
     }
 
+    /// A download: of the stored file, or of a copy that announces with a passkey.
+    fn torrent_question(&self, head: &Head<'_>) -> Result<Question, Refused> {
+        let hash = hash(head)?;
+        let personal = match (param(head, "passkey")?, &self.passkeys) {
+            (None, _) => None,
+            (Some(passkey), Some(key)) if key.verify(passkey.as_bytes()).is_some() => {
+                let hosts = self.own_urls(head).iter().filter_map(|url| host_of_url(url)).collect();
+                Some(Personal { passkey, hosts })
+            }
+            (Some(_), _) => return Err(Refused::Error(UNAUTHORIZED)),
+        };
+        let known: Vec<_> = head.lines("if-none-match").map(String::from_utf8_lossy).collect();
+        let known = (personal.is_none() && !known.is_empty()).then(|| known.join(","));
+        Ok(Question::Torrent { hash, known, personal })
+    }
+
+    /// Where clients announce, as far as whoever asks can tell: PUBLIC_URL, else the name this was asked by.
+    fn own_urls(&self, head: &Head<'_>) -> Vec<String> {
+        let asked_by = || Some(format!("http://{}", std::str::from_utf8(head.host?).ok()?));
+        let base = self.settings.public_url.clone().or_else(asked_by);
+        let Some(base) = base.filter(|base| !authority(base).is_empty()) else { return Vec::new() };
+        let mut urls = vec![format!("{base}/announce")];
+        if let (Some(port), Some(host)) = (self.settings.udp_port, host_of_url(&base)) {
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            urls.push(format!("udp://{host}:{port}/announce"));
+        }
+        urls
+    }
+
     /// A body is complete: the writer gets it.
     pub(super) fn register(&mut self, now: Now, ticket: Ticket, body: Vec<u8>) {
         self.outbox.push(Mail::Write(ToWriter::Register { ticket, body, at: now.unix }));
     }
 
-    /// The answer to a parked request. If its connection is still there, it can go on.
-    pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
-        let conn = Conn(ticket.connection);
-        let Some(session) = self.sessions.get(conn) else { return };
-        let (framing, body) = match &mut session.phase {
-            Phase::Parked(parked) if parked.serial == ticket.serial => (parked.framing, parked.body.take()),
-            _ => return,
-        };
-        let framing = if self.health == Health::Stopping { framing.closing() } else { framing };
-        let mut out = std::mem::take(&mut session.output);
-        session.phase = match body {
-            _ if framing.closes() => Phase::Closing,
-            Some(left) => Phase::Skip(left),
-            None => Phase::Idle,
-        };
-        self.write_answer(now, framing, answer, &mut out);
-        if let Some(session) = self.sessions.get(conn) {
-            session.output = out;
-        }
-        self.sessions.ready.push(conn);
-    }
-
-    fn write_answer(&mut self, now: Now, framing: Framing, answer: Answer, out: &mut Vec<u8>) {
-        match answer {
-            Answer::Entry(row) => {
-                let body = self.finish_row(row);
-                self.write_json(now, framing, 200, body, &[], out);
-            }
-            Answer::Page { rows, total } => {
-                let mut body = b"[".to_vec();
-                for row in rows {
-                    if body.len() > 1 {
-                        body.push(b',');
-                    }
-                    body.append(&mut self.finish_row(row));
-                }
-                body.push(b']');
-                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
-            }
-            Answer::List { body, total } => {
-                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
-            }
-            Answer::Json { status, body } => self.write_json(now, framing, status, body, &[], out),
-            Answer::File { bytes, name, hash, sha256 } => {
-                let disposition = disposition(&name, &hash);
-                let tag = format!("\"{}\"", sha256.get(..32).unwrap_or_default());
-                let extra: [(&str, &str); 3] =
-                    [("Content-Disposition", &disposition), ("ETag", &tag), ("Cache-Control", "no-cache")];
-                let reply = Reply { status: 200, content_type: TORRENT, body: &bytes, extra: &extra };
-                self.write_reply(now, framing, &reply, out);
-            }
-            Answer::Error(error) => self.write_api_error(now, framing, error, out),
-        }
-    }
-
-    fn write_json(
-        &mut self,
-        now: Now,
-        framing: Framing,
-        status: u16,
-        mut body: Vec<u8>,
-        extra: &[(&str, &str)],
-        out: &mut Vec<u8>,
-    ) {
-        body.push(b'\n');
-        self.write_reply(now, framing, &Reply::json(status, &body).with(extra), out);
-    }
-
-    /// `{"error":"<text>"}`.
-    pub(super) fn write_api_error(&mut self, now: Now, framing: Framing, error: ApiError, out: &mut Vec<u8>) {
-        let extra = if matches!(error.status, 429 | 503) { RETRY } else { &[] };
-        let body = format!("{{\"error\":\"{}\"}}\n", error.text);
-        self.write_reply(now, framing, &Reply::json(error.status, body.as_bytes()).with(extra), out);
-    }
-
     fn api_other_method(&mut self, asked: &Asked<'_, '_>, allow: &'static str, out: &mut Vec<u8>) -> Outcome {
-        let extra = [("Allow", allow)];
+        let mut extra = vec![("Allow", allow)];
         if asked.head.method == Method::Options {
+            if asked.framing.cors.allows() && is_preflight(asked.head) {
+                extra.extend(PREFLIGHT);
+            }
             return self.other_method(asked, &extra, out);
         }
         let reply = Reply::json(405, b"{\"error\":\"Method not allowed\"}\n").with(&extra);
@@ -205,41 +166,11 @@ impl Server {
         Outcome::Invalid
     }
 
-    /// Adds what only the swarm table knows.
-    fn finish_row(&self, row: Row) -> Vec<u8> {
-        let live = row.hashes.map(|hashes| self.tracker.live(&hashes)).unwrap_or_default();
-        let mut json = row.json;
-        json.extend_from_slice(
-            format!("\"seeders\":{},\"leechers\":{}}}", live.complete, live.incomplete).as_bytes(),
-        );
-        json
-    }
-
     /// Before a search: which entries have other seeders than the reader last heard of.
     fn publish_seeders(&mut self) {
         let changes = self.tracker.take_seeder_changes();
         if !changes.is_empty() {
             self.outbox.push(Mail::Read(ToReader::Seeders(changes)));
-        }
-    }
-
-    /// Writing to the registry: with the key, or without one to anybody but a web page of another origin.
-    fn may_register(&self, asked: &Asked<'_, '_>) -> Result<(), Refused> {
-        match &self.settings.registry_key {
-            Some(key) => check_key(key, asked.head),
-            None if asked.head.origin.is_some_and(|origin| !same_origin(origin, asked.head.host)) => {
-                Err(Refused::Error(FOREIGN_ORIGIN))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Taking down and the other routes of an operator: with the key, or without one from this machine.
-    fn may_administer(&self, asked: &Asked<'_, '_>) -> Result<(), Refused> {
-        match &self.settings.registry_key {
-            Some(key) => check_key(key, asked.head),
-            None if is_local(asked.peer, asked.head) => Ok(()),
-            None => Err(Refused::Error(SET_KEY)),
         }
     }
 }
@@ -250,39 +181,10 @@ enum Refused {
     Method(&'static str),
 }
 
-/// Digests are compared, so that neither the key's length nor its beginning leaks by time.
-fn check_key(key: &[u8], head: &Head<'_>) -> Result<(), Refused> {
-    let given = head.api_key.unwrap_or_default();
-    let mac = |message: &[u8]| {
-        let mut mac =
-            hmac::Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-        mac.update(message);
-        mac
-    };
-    let expected = mac(key).finalize().into_bytes();
-    mac(given).verify_slice(&expected).map_err(|_| Refused::Error(UNAUTHORIZED))
-}
-
-/// Whether a request comes from this machine, and not through a proxy, a page or a rebound name.
-fn is_local(peer: SocketAddr, head: &Head<'_>) -> bool {
-    let host = head.host.unwrap_or_default();
-    peer.ip().to_canonical().is_loopback() && !head.forwarded && head.origin.is_none() && names_loopback(host)
-}
-
-fn names_loopback(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-/// Whether the page that asks was served by us.
-fn same_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
-    let bare = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-    bare.is_some() && bare == host
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self::Error(error)
+    }
 }
 
 fn param(head: &Head<'_>, name: &str) -> Result<Option<String>, Refused> {
@@ -294,23 +196,18 @@ fn hash(head: &Head<'_>) -> Result<HashText, Refused> {
 }
 
 fn search(head: &Head<'_>) -> Result<Search, Refused> {
-    for name in ["q", "category", "publisher", "tags", "sort", "limit", "offset"] {
-        param(head, name)?;
-    }
-    Ok(Search::from_params(|name| form_param(head.query, name).ok().flatten()))
+    readable(head, &["q", "category", "publisher", "tags", "sort", "limit", "offset"])?;
+    Ok(Search::from_params(|name| decoded(head, name)))
 }
 
-/// A file name for people, and for those whose alphabet is not ours (RFC 6266, RFC 8187).
-fn disposition(name: &str, hash: &str) -> String {
-    let clean: String = name.chars().filter(|c| !c.is_ascii_control() && !matches!(c, '"' | '\\')).collect();
-    let clean = clean.replace('/', "_");
-    let stem = if clean.is_empty() { hash } else { &clean };
-    if stem.is_ascii() {
-        return format!("attachment; filename=\"{stem}.torrent\"");
-    }
-    let ascii: String = stem.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
-    let encoded = percent_encoding::utf8_percent_encode(stem, percent_encoding::NON_ALPHANUMERIC);
-    format!("attachment; filename=\"{ascii}.torrent\"; filename*=UTF-8''{encoded}.torrent")
+/// Refuses a request when one of these parameters cannot be decoded.
+fn readable(head: &Head<'_>, names: &[&str]) -> Result<(), Refused> {
+    names.iter().try_for_each(|name| param(head, name).map(drop))
+}
+
+/// A parameter that `readable` has seen.
+fn decoded(head: &Head<'_>, name: &str) -> Option<String> {
+    form_param(head.query, name).ok().flatten()
 }
 
 fn outcome_of(error: ApiError) -> Outcome {
@@ -342,33 +239,4 @@ const BAD_ADDRESS: ApiError = ApiError::new(400, "Invalid remote address");
 const BAD_PARAMETER: ApiError = ApiError::new(400, "Invalid query parameter");
 const MISSING_HASH: ApiError = ApiError::new(400, "Missing info_hash");
 const INVALID_VERIFIED: ApiError = ApiError::new(400, "Invalid verified");
-const UNAUTHORIZED: ApiError = ApiError::new(401, "Unauthorized");
-const FOREIGN_ORIGIN: ApiError = ApiError::new(403, "Forbidden: origin not allowed");
-const SET_KEY: ApiError = ApiError::new(403, "Forbidden: set REGISTRY_KEY");
 const NOT_FOUND: ApiError = ApiError::new(404, "Not found");
-const TORRENT: &str = "application/x-bittorrent";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_local() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.9.9.9:80", "[::1]:8080"] {
-            assert!(names_loopback(host.as_bytes()), "{host}");
-        }
-        for host in ["", "example.com", "localhost.example.com", "10.0.0.1", "[2001:db8::1]"] {
-            assert!(!names_loopback(host.as_bytes()), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_file_name_cannot_break_out_of_its_field() {
-        assert_eq!(disposition("a\"b\\c\r\n/d", "ff"), "attachment; filename=\"abc_d.torrent\"");
-        assert_eq!(disposition("", "ff"), "attachment; filename=\"ff.torrent\"");
-        assert_eq!(
-            disposition("é.bin", "ff"),
-            "attachment; filename=\"_.bin.torrent\"; filename*=UTF-8''%C3%A9%2Ebin.torrent"
-        );
-    }
-}

@@ -6,7 +6,7 @@
 use super::api;
 use super::http::Step;
 use super::reply::Framing;
-use super::session::{self, BodyLeft, Parked, Phase, Upload};
+use super::session::{self, BodyLeft, Parked, Phase, Upload, WaitsFor};
 use super::{Conn, Server};
 use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
 use crate::base::{Millis, Now};
@@ -64,7 +64,12 @@ impl Server {
                 let ticket = self.sessions.ticket(conn);
                 self.register(now, ticket, body);
                 if let Some(session) = self.sessions.get(conn) {
-                    session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None });
+                    session.phase = Phase::Parked(Parked {
+                        serial: ticket.serial,
+                        framing,
+                        body: None,
+                        waits_for: WaitsFor::Answer,
+                    });
                 }
                 Step::Wait(used)
             }

@@ -3,10 +3,10 @@
 //! Bytes are used where they lie: only what is left of a head, or what is pipelined behind a request that waits, is
 //! ever copied.
 
-use super::body;
 use super::reply::{Framing, Reply};
-use super::session::{self, Parked, Phase};
+use super::session::{self, Parked, Phase, WaitsFor};
 use super::{Conn, Health, Next, Server};
+use super::{body, health};
 use crate::base::Now;
 use crate::base::limits::HTTP_PIPELINED_BYTES_MAX;
 use crate::mailbox::Ticket;
@@ -41,6 +41,8 @@ pub(super) enum Handled {
     NeedsBody(u64),
     /// The store was asked; the answer comes under this ticket.
     Parked(Ticket),
+    /// The same, for its sign of life.
+    Pinged(Ticket),
 }
 
 /// What one step over the input came to.
@@ -175,14 +177,17 @@ impl Server {
         let (phase, told) = match &session.phase {
             _ if writing => (3, None),
             Phase::Idle | Phase::Closing => (1, None),
-            Phase::Head => (0, Some(Framing::CLOSE)),
-            Phase::Body(upload) => (2, Some(upload.framing.closing())),
+            Phase::Head => (0, Some((Framing::CLOSE, SLOW_CLIENT))),
+            Phase::Body(upload) => (2, Some((upload.framing, SLOW_CLIENT))),
             Phase::Skip(_) => (2, None),
+            Phase::Parked(Parked { waits_for: WaitsFor::Ping, framing, .. }) => {
+                (1, Some((*framing, (503, health::UNREACHABLE))))
+            }
             Phase::Parked(_) => (1, None),
         };
         self.counters.timeouts[phase] += 1;
-        if let Some(framing) = told {
-            self.write_reply(now, framing, &Reply::text(408, "408 request timeout"), out);
+        if let Some((framing, (status, text))) = told {
+            self.write_reply(now, framing.closing(), &Reply::text(status, text), out);
         }
         Some(conn)
     }
@@ -279,6 +284,9 @@ impl Server {
         if self.health == Health::Stopping {
             framing = framing.closing();
         }
+        if head.path.starts_with(b"/api/") {
+            framing.cors = self.cors(&head);
+        }
         if let Some(error) = body::refuse_body(&head) {
             if head.path.starts_with(b"/api/") {
                 self.write_api_error(now, framing.closing(), error, out);
@@ -310,9 +318,8 @@ impl Server {
                 None => Phase::Idle,
                 Some(left) => Phase::Skip(left),
             },
-            Handled::Parked(ticket) => {
-                Phase::Parked(Parked { serial: ticket.serial, framing, body: body::skip(&head.body) })
-            }
+            Handled::Parked(ticket) => park(ticket, framing, head, WaitsFor::Answer),
+            Handled::Pinged(ticket) => park(ticket, framing, head, WaitsFor::Ping),
             Handled::NeedsBody(bytes_max) => match self.begin_upload(now, head, framing, bytes_max, out) {
                 Some(upload) => Phase::Body(upload),
                 None => return Step::Close { linger: true },
@@ -337,6 +344,10 @@ impl Server {
     }
 }
 
+fn park(ticket: Ticket, framing: Framing, head: &Head<'_>, waits_for: WaitsFor) -> Phase {
+    Phase::Parked(Parked { serial: ticket.serial, framing, body: body::skip(&head.body), waits_for })
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shed {
@@ -346,5 +357,6 @@ pub enum Shed {
     Descriptors,
 }
 
+const SLOW_CLIENT: (u16, &str) = (408, "408 request timeout");
 /// The field that goes with 429 and 503.
 pub(super) const RETRY: &[(&str, &str)] = &[("Retry-After", "1")];

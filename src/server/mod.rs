@@ -10,9 +10,13 @@
 //! 4. `woke`, at the latest at `next_deadline`; then `overdue` names the connections to close.
 //! 5. `next_mail` until there is none.
 
+mod access;
 mod address;
+mod answers;
 mod api;
 mod body;
+mod cors;
+mod health;
 mod http;
 mod metrics;
 mod outbox;
@@ -22,6 +26,7 @@ mod session;
 mod tracker_routes;
 mod udp;
 
+pub use cors::Origins;
 pub use http::Shed;
 pub use metrics::ProcessStats;
 pub use outbox::Mail;
@@ -30,6 +35,7 @@ pub use session::{Conn, Next};
 use crate::base::limits;
 use crate::base::{Cidr, Millis, Now, UnixSeconds};
 use crate::mailbox::{AdmissionChange, FromStore, Loaded};
+use crate::registry::Answer;
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
 use crate::tracker::rate::RateLimiter;
@@ -63,6 +69,12 @@ pub struct Settings {
     pub trust_ip_param: bool,
     /// What a write to the registry must present, when set.
     pub registry_key: Option<Vec<u8>>,
+    /// Web pages of other origins that may use the registry.
+    pub origins: Origins,
+    /// The URL the world knows us by, without a slash at the end.
+    pub public_url: Option<String>,
+    /// The UDP port, when there is one.
+    pub udp_port: Option<u16>,
     /// The list to begin with, where the policy is to serve listed hashes only.
     pub whitelist: Whitelist,
     /// The key of passkeys; set, every announce needs one.
@@ -92,6 +104,7 @@ pub struct Server {
     started: UnixSeconds,
     turns: metrics::Histogram,
     health: Health,
+    pings: health::Pings,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
     files: ScrapeFiles,
@@ -139,6 +152,7 @@ impl Server {
             started: now.unix,
             turns: metrics::Histogram::default(),
             health: Health::Good,
+            pings: health::Pings::default(),
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
             body: Vec::new(),
@@ -150,6 +164,9 @@ impl Server {
     pub fn delivered(&mut self, now: Now, mail: FromStore) {
         match mail {
             FromStore::Admission(change) => self.admission_changed(now, change),
+            FromStore::Answered { ticket: health::PING, answer } => {
+                self.pinged(now, !matches!(answer, Answer::Error(_)));
+            }
             FromStore::Answered { ticket, answer } => self.answered(now, ticket, answer),
             FromStore::Flushed { slices, completed, durable } => {
                 self.outbox.flushed();
@@ -166,7 +183,7 @@ impl Server {
         self.tracker.set_whitelist(now, list);
     }
 
-    /// What an operator may change while the daemon runs: keys, rates, proxies.
+    /// What an operator may change while the daemon runs: keys, rates, proxies, origins.
     pub fn reload(&mut self, newer: Settings) {
         if self.settings.rate != newer.rate {
             self.rate = RateLimiter::new(newer.rate.0, newer.rate.1, self.rate.seed());
@@ -176,6 +193,7 @@ impl Server {
         self.settings.registry_key = newer.registry_key;
         self.settings.tracker_secret = newer.tracker_secret;
         self.settings.trusted_proxies = newer.trusted_proxies;
+        self.settings.origins = newer.origins;
     }
 
     /// The machine's own errands.
@@ -203,6 +221,7 @@ impl Server {
     /// A message that the store's full mailbox did not take: an honest 503, or another try later.
     pub fn refused(&mut self, now: Now, mail: Mail) {
         match self.outbox.refused(mail) {
+            outbox::Refused::Request(health::PING) => self.pinged(now, false),
             outbox::Refused::Request(ticket) => self.answered(now, ticket, api::busy()),
             outbox::Refused::Slices(slices) => self.tracker.flush_failed(now, &slices, &[]),
             outbox::Refused::Completions(hashes) => self.tracker.flush_failed(now, &[], &hashes),

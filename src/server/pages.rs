@@ -1,8 +1,8 @@
 //! The routes without policy: the version line, health, metrics, and what browsers and crawlers ask for.
 
-use super::http::Asked;
+use super::Server;
+use super::http::{Asked, Handled};
 use super::reply::Reply;
-use super::{Health, Server};
 use crate::tracker::counters::Outcome;
 
 /// One of those routes.
@@ -41,15 +41,16 @@ impl Page {
 
 impl Server {
     /// Serves a page.
-    pub(super) fn page(&mut self, asked: &Asked<'_, '_>, page: Page, out: &mut Vec<u8>) -> Outcome {
+    pub(super) fn page(
+        &mut self,
+        asked: &Asked<'_, '_>,
+        page: Page,
+        out: &mut Vec<u8>,
+    ) -> (Outcome, Handled) {
         let metrics;
         let reply = match page {
             Page::Root => Reply { content_type: PLAIN, ..Reply::text(200, "Weightless Tracker v1.0") },
-            Page::Health => match self.health {
-                Health::Good => Reply::text(200, "OK"),
-                Health::WriteFailed => Reply::text(503, "Database unreachable"),
-                Health::Stopping => Reply::text(503, "Shutting down"),
-            },
+            Page::Health => return self.health(asked, out),
             Page::Metrics => {
                 metrics = self.metrics();
                 Reply { content_type: METRICS, ..Reply::text(200, &metrics) }
@@ -58,7 +59,7 @@ impl Server {
             Page::Robots => Reply::text(200, "User-agent: *\nDisallow: /\n"),
         };
         self.write_reply(asked.now, asked.framing, &reply, out);
-        if reply.status == 503 { Outcome::Error } else { Outcome::Ok }
+        (Outcome::Ok, Handled::Answered)
     }
 }
 

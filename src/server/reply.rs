@@ -1,6 +1,7 @@
 //! HTTP answers: how they are framed, and the few shapes they have.
 
 use super::Server;
+use super::cors::Cors;
 use crate::base::Now;
 use crate::wire::http1::{self, Connection, Head, Method, ReplyHead, Version};
 
@@ -11,6 +12,8 @@ pub struct Framing {
     pub connection: Connection,
     /// The answer to HEAD has no body.
     pub head_only: bool,
+    /// What is said about web pages of other origins.
+    pub cors: Cors,
 }
 
 impl Framing {
@@ -21,11 +24,11 @@ impl Framing {
             (true, Version::Http10) => Connection::KeepAlive10,
             (true, Version::Http11) => Connection::KeepAlive11,
         };
-        Self { connection, head_only: head.method == Method::Head }
+        Self { connection, head_only: head.method == Method::Head, cors: Cors::Silent }
     }
 
     /// The framing of an answer after which the connection is closed.
-    pub const CLOSE: Self = Self { connection: Connection::Close, head_only: false };
+    pub const CLOSE: Self = Self { connection: Connection::Close, head_only: false, cors: Cors::Silent };
 
     /// The same, but the connection is closed afterwards.
     pub fn closing(self) -> Self {
@@ -72,12 +75,18 @@ impl Server {
     /// Writes an answer.
     pub(super) fn write_reply(&mut self, now: Now, framing: Framing, reply: &Reply<'_>, out: &mut Vec<u8>) {
         let date = self.date(now);
+        let with_cors;
+        let mut extra = reply.extra;
+        if framing.cors != Cors::Silent {
+            with_cors = [extra, &self.cors_fields(framing.cors)].concat();
+            extra = &with_cors;
+        }
         let head = ReplyHead {
             status: reply.status,
             content_type: reply.content_type,
             content_length: reply.body.len(),
             connection: framing.connection,
-            extra: reply.extra,
+            extra,
         };
         http1::write_head(out, &date, &head);
         if !framing.head_only {

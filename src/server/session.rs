@@ -3,6 +3,7 @@
 //! A connection that is answered and closed within one turn never gets a timer. One that stays has exactly one entry
 //! in the queue of timers, put right lazily when it comes up: a busy connection costs nothing.
 
+use super::health::HEALTH_MS;
 use super::reply::Framing;
 use crate::base::Millis;
 use crate::mailbox::Ticket;
@@ -80,6 +81,17 @@ pub struct Parked {
     pub framing: Framing,
     /// A body that nobody wants, to be dropped before the next request.
     pub body: Option<BodyLeft>,
+    /// What for.
+    pub waits_for: WaitsFor,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitsFor {
+    /// An answer of the store.
+    Answer,
+    /// A sign of life of the store.
+    Ping,
 }
 
 /// One connection.
@@ -119,6 +131,7 @@ impl Session {
             Phase::Idle => now + IDLE_MS,
             Phase::Body(upload) => (now + BODY_MS).min(upload.complete_by),
             Phase::Skip(_) => now + BODY_MS,
+            Phase::Parked(Parked { waits_for: WaitsFor::Ping, .. }) => now + HEALTH_MS,
             Phase::Parked(_) => now + PARKED_MS,
             Phase::Closing => now + LINGER_MS,
         }
@@ -187,6 +200,12 @@ impl Sessions {
     /// One connection.
     pub fn get(&mut self, conn: Conn) -> Option<&mut Session> {
         self.slots.get_mut(conn.0 as usize)?.as_mut()
+    }
+
+    /// The connection whose request waits under this ticket, if it still does.
+    pub fn parked(&mut self, ticket: Ticket) -> Option<&mut Session> {
+        let session = self.get(Conn(ticket.connection))?;
+        matches!(&session.phase, Phase::Parked(parked) if parked.serial == ticket.serial).then_some(session)
     }
 
     /// How many there are.

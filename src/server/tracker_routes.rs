@@ -28,14 +28,19 @@ impl Server {
     pub(super) fn request(&mut self, asked: &Asked<'_, '_>, out: &mut Vec<u8>) -> Handled {
         let family = Family::of(asked.peer.ip().to_canonical());
         let reads = matches!(asked.head.method, Method::Get | Method::Head);
+        let mut handled = Handled::Answered;
         let (kind, outcome) = match route(asked.head.path) {
             Route::Api(path) => return self.api(asked, path, out),
             Route::Announce(key) if reads => (Kind::Announce, self.http_announce(asked, key, out)),
             Route::Scrape(key) if reads => (Kind::Scrape, self.http_scrape(asked, key, out)),
-            Route::Page(page) if page.is_exempt() && reads => (Kind::Other, self.page(asked, page, out)),
+            Route::Page(page) if page.is_exempt() && reads => {
+                let outcome;
+                (outcome, handled) = self.page(asked, page, out);
+                (Kind::Other, outcome)
+            }
             Route::Page(page) if page.is_exempt() => (Kind::Other, self.other_method(asked, READS, out)),
             _ if self.is_over_the_rate(asked) => (Kind::Other, self.too_many(asked, out)),
-            Route::Page(page) if reads => (Kind::Other, self.page(asked, page, out)),
+            Route::Page(page) if reads => (Kind::Other, self.page(asked, page, out).0),
             Route::Announce(_) | Route::Scrape(_) | Route::Page(_) => {
                 (Kind::Other, self.other_method(asked, READS, out))
             }
@@ -45,7 +50,7 @@ impl Server {
             }
         };
         self.counters.request(Proto::Http, family, kind, outcome);
-        Handled::Answered
+        handled
     }
 
     fn http_announce(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>, out: &mut Vec<u8>) -> Outcome {

@@ -5,9 +5,14 @@ use super::lookup::find;
 use super::post::Post;
 use super::problem::Problem;
 use crate::mailbox::{FromStore, ToReader};
+use crate::registry::answer::{etag, matches_etag};
 use crate::registry::entry::{Object, array};
 use crate::registry::registration::sha256_hex;
-use crate::registry::{Answer, Catalogue, Entry, HashText, Listing, Page, Question, Row, Search, api, meta};
+use crate::registry::{
+    Answer, Catalogue, Entry, HashText, Listing, Page, Personal, Question, Row, Search, api, meta,
+};
+use crate::torrent::{self, Magnet};
+use crate::wire::passkey;
 use crossbeam_channel::Receiver;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -53,7 +58,10 @@ impl Reader {
         let answer = match question {
             Question::Entry(hash) => self.entry(hash),
             Question::Search(search) => self.search(search),
-            Question::Torrent(hash) => self.torrent(hash),
+            Question::Torrent { hash, known, personal } => {
+                self.torrent(hash, known.as_deref(), personal.as_ref())
+            }
+            Question::Magnet { hash, trackers } => self.magnet(hash, trackers),
             Question::Meta(hash) => self.meta(hash),
             Question::Blocklist(page) => self.blocklist(*page),
             Question::Ping => self.ping(),
@@ -102,12 +110,34 @@ impl Reader {
         Ok(entry.optional()?.map(|entry| entry.row()))
     }
 
-    fn torrent(&self, hash: &HashText) -> Result<Answer, Problem> {
-        let known = find(&self.db, hash)?.ok_or(api::TORRENT_NOT_FOUND)?;
-        let file = self.file(known.row)?.ok_or(api::TORRENT_NOT_FOUND)?;
-        let sha256 = if file.sha256.is_empty() { sha256_hex(&file.bytes) } else { file.sha256 };
-        let hash = known.hashes().map_or(known.info_hash, |hashes| hashes.best_hex());
-        Ok(Answer::File { bytes: file.bytes, name: file.name, hash, sha256 })
+    fn torrent(
+        &self,
+        hash: &HashText,
+        known: Option<&str>,
+        personal: Option<&Personal>,
+    ) -> Result<Answer, Problem> {
+        let entry = find(&self.db, hash)?.ok_or(api::TORRENT_NOT_FOUND)?;
+        let File { bytes, name, sha256 } = self.file(entry.row)?.ok_or(api::TORRENT_NOT_FOUND)?;
+        let hash = entry.hashes().map_or(entry.info_hash, |hashes| hashes.best_hex());
+        if let Some(personal) = personal {
+            let bytes = personal_copy(&bytes, personal);
+            return Ok(Answer::File { bytes, name, hash, sha256: None });
+        }
+        let sha256 = if sha256.is_empty() { sha256_hex(&bytes) } else { sha256 };
+        if known.is_some_and(|known| matches_etag(known, &etag(&sha256))) {
+            return Ok(Answer::NotModified { sha256 });
+        }
+        Ok(Answer::File { bytes, name, hash, sha256: Some(sha256) })
+    }
+
+    fn magnet(&self, hash: &HashText, trackers: &[String]) -> Result<Answer, Problem> {
+        let entry = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?;
+        // An odd row of an old database has nothing a client could look for.
+        let hashes = entry.hashes().ok_or(api::NOT_FOUND)?;
+        let sql = "SELECT name FROM registry WHERE rowid = ?1";
+        let name = self.db.prepare_cached(sql)?.query_row([entry.row], |row| text(row, 0)).optional()?;
+        let link = Magnet { name, trackers: trackers.to_vec(), ..Magnet::new(hashes) };
+        Ok(Answer::Text(link.to_string()))
     }
 
     fn meta(&self, hash: &HashText) -> Result<Answer, Problem> {
@@ -156,6 +186,22 @@ struct File {
     bytes: Vec<u8>,
     name: String,
     sha256: String,
+}
+
+/// The file with a passkey in its announce URLs: in those of this tracker when it can be told which they are, else in
+/// all. What cannot be read, as in an old database, is given as it is.
+fn personal_copy(file: &[u8], personal: &Personal) -> Vec<u8> {
+    let is_ours = |url: &str| passkey::host_of_url(url).is_some_and(|host| personal.hosts.contains(&host));
+    let mut some_are_ours = false;
+    let _ = torrent::rewrite_trackers(file, |url| {
+        some_are_ours |= std::str::from_utf8(url).is_ok_and(is_ours);
+        None
+    });
+    let insert = |url: &[u8]| {
+        let url = std::str::from_utf8(url).ok().filter(|url| !some_are_ours || is_ours(url))?;
+        passkey::insert_into_url(url, &personal.passkey).map(String::into_bytes)
+    };
+    torrent::rewrite_trackers(file, insert).unwrap_or_else(|_| file.to_vec())
 }
 
 /// Rows whose hash is blocked, as an old database may hold them, are not found by searches.

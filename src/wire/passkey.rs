@@ -59,6 +59,26 @@ pub fn strip_from_url(url: &str, key: &PasskeyKey) -> Option<String> {
     Some(format!("{front}{query}"))
 }
 
+/// An announce URL with a passkey in it: `/announce` at the end of its path becomes `/announce/<passkey>`. `None` when
+/// its path ends in anything else. User ids hold no byte that a path would have to escape.
+pub fn insert_into_url(url: &str, passkey: &str) -> Option<String> {
+    let (start, query) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let bare = start.strip_suffix('/').unwrap_or(start);
+    bare.ends_with("/announce").then(|| format!("{bare}/{passkey}{query}"))
+}
+
+/// The host of a URL in lower case, without user, port and brackets.
+pub fn host_of_url(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let name = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next()?,
+        None => host.split(':').next()?,
+    };
+    Some(name.to_ascii_lowercase())
+}
+
 /// What a path says about a passkey.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathKey<'a> {
@@ -138,6 +158,32 @@ mod tests {
         }
         assert_eq!(key.sign(&long), None);
         assert!(key.sign(&"u".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn a_passkey_is_inserted_where_a_client_announces() {
+        for (url, with) in [
+            ("http://h:1/announce", Some("http://h:1/announce/u.s")),
+            ("udp://h/announce/?a=b", Some("udp://h/announce/u.s?a=b")),
+            ("https://h/x/announce", Some("https://h/x/announce/u.s")),
+            ("http://h/announce/u.s", None),
+            ("http://h/xannounce", None),
+            ("udp://h:1", None),
+        ] {
+            assert_eq!(insert_into_url(url, "u.s").as_deref(), with, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_url_is_found() {
+        for (url, host) in [
+            ("http://T.example:80/announce", Some("t.example")),
+            ("udp://[::1]:1?x", Some("::1")),
+            ("http://user@h/", Some("h")),
+            ("h", None),
+        ] {
+            assert_eq!(host_of_url(url).as_deref(), host, "{url}");
+        }
     }
 
     #[test]

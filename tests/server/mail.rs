@@ -89,24 +89,6 @@ fn what_a_full_mailbox_refused_is_handed_over_again() {
 }
 
 #[test]
-fn health_follows_the_store_and_the_end() {
-    let mut daemon = Daemon::new();
-    let health = |daemon: &mut Daemon| {
-        let reply = daemon.get(PEER, "/health");
-        (reply.status, reply.text())
-    };
-    assert_eq!(health(&mut daemon), (200, "OK".to_owned()));
-    daemon.server.delivered(daemon.now, FromStore::Health { writable: false });
-    assert_eq!(health(&mut daemon), (503, "Database unreachable".to_owned()));
-    assert_eq!(daemon.announce(PEER, &hash(1), "left=1").failure(), None, "announces need no database");
-    daemon.server.delivered(daemon.now, FromStore::Health { writable: true });
-    assert_eq!(health(&mut daemon), (200, "OK".to_owned()));
-    daemon.server.stopping();
-    daemon.server.delivered(daemon.now, FromStore::Health { writable: true });
-    assert_eq!(health(&mut daemon), (503, "Shutting down".to_owned()));
-}
-
-#[test]
 fn at_the_end_every_answer_closes_and_nobody_is_cut_off() {
     let mut daemon = Daemon::new();
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{HOST}\r\n");

@@ -2,12 +2,15 @@
 
 mod address;
 mod checks;
+mod cors;
 mod golden;
+mod health;
 mod http1;
 mod limits;
 mod mail;
 mod options;
 mod query;
+mod registry;
 mod routes;
 mod scrape;
 mod smuggling;

@@ -90,8 +90,8 @@ fn cases() -> Vec<(String, u16, bool)> {
         (format!("GET / HTTP/0.9\r\n{h}\r\n"), 505, true),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505, true),
         // Targets.
-        (format!("GET http://any/health HTTP/1.1\r\n{h}\r\n"), 200, false),
-        (format!("GET HTTPS://any:1/health HTTP/1.1\r\n{h}\r\n"), 200, false),
+        (format!("GET http://any/robots.txt HTTP/1.1\r\n{h}\r\n"), 200, false),
+        (format!("GET HTTPS://any:1/robots.txt HTTP/1.1\r\n{h}\r\n"), 200, false),
         (format!("GET http://any HTTP/1.1\r\n{h}\r\n"), 200, false),
         (format!("OPTIONS * HTTP/1.1\r\n{h}\r\n"), 404, false),
         (format!("GET /x HTTP/1.1\r\n{h}\r\n"), 404, false),

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use weightless::base::{InfoHashes, Now, V1Hash, V2Hash};
-use weightless::mailbox::Loaded;
+use weightless::mailbox::{FromStore, Loaded, ToReader};
+use weightless::registry::{Answer, Question};
 use weightless::server::{Conn, Mail, Next, Server, Settings};
 use weightless::tracker::{Access, Policy};
 use weightless::wire::bencode::{self, Form, Limits, Value};
@@ -33,6 +34,9 @@ pub fn settings() -> Settings {
         udp_rate: (50, 100),
         trusted_proxies: Vec::new(),
         trust_ip_param: false,
+        origins: Default::default(),
+        public_url: None,
+        udp_port: None,
         registry_key: None,
         tracker_secret: None,
         connection_id_secret: b"a secret for tests".to_vec(),
@@ -119,11 +123,23 @@ impl Daemon {
     pub fn ask_next(&mut self, peer: &str, request: impl AsRef<[u8]>) -> (Reply, Next) {
         let conn = self.open(peer);
         let is_head = request.as_ref().starts_with(b"HEAD ");
-        let (out, next) = self.send(conn, &request);
+        let (mut out, mut next) = self.send(conn, &request);
+        if out.is_empty() && self.store_is_well() {
+            (_, out, next) = self.resume().expect("an answer of the store");
+        }
         self.server.closed(conn);
         let (reply, rest) = Reply::read(&out, is_head).unwrap_or_else(|| panic!("no reply: {out:?}"));
         assert!(rest.is_empty(), "one reply and no more");
         (reply, next)
+    }
+
+    /// The store answers the question whether it is there, if it was asked.
+    fn store_is_well(&mut self) -> bool {
+        let mail = self.mail();
+        let [Mail::Read(ToReader::Ask { ticket, question: Question::Ping })] = mail[..] else { return false };
+        let answer = Answer::Json { status: 200, body: Vec::new() };
+        self.server.delivered(self.now, FromStore::Answered { ticket, answer });
+        true
     }
 
     /// `GET target` from an address.
@@ -198,7 +214,8 @@ impl Reply {
         let length = reply.field("content-length").map_or(0, |text| text.parse().expect("a number"));
         if status != 100 {
             assert_eq!(reply.field("date").map(str::len), Some(29), "every answer is dated");
-            assert_eq!(reply.field("content-length").is_none(), status == 204, "a length on every answer");
+            let bare = matches!(status, 204 | 304);
+            assert_eq!(reply.field("content-length").is_none(), bare, "a length on every answer");
         }
         let length = if is_head { 0 } else { length };
         reply.body = bytes.get(end..end + length)?.to_vec();

@@ -1,5 +1,6 @@
 //! The store as the server sees it: mail in, mail out, real SQLite files.
 
+mod downloads;
 mod failures;
 mod latency;
 mod model;

@@ -27,7 +27,7 @@ fn everything_is_back_after_a_restart() {
     let mut registered = again.loaded.registered.clone();
     registered.sort_by_key(|(hashes, _)| hashes.best_hex().len());
     assert!(matches!(registered[..], [(InfoHashes::V1(_), 0), (InfoHashes::Hybrid(..), 0)]));
-    let file = again.ask(Question::Torrent(HashText::new(v2_of(HYBRID_INFO))));
+    let file = again.ask(download(HashText::new(v2_of(HYBRID_INFO))));
     assert!(matches!(file, Answer::File { bytes, .. } if bytes == stored(HYBRID_INFO)));
     assert_eq!(again.search(text("v1")).1, 1);
 }

@@ -143,11 +143,11 @@ fn a_torrent_fills_in_what_was_left_out_and_loses_its_passkey() {
     );
     assert_eq!(desk.entry_json(&v1), expected);
     assert_eq!(desk.entry_json(&v2[..40]), expected, "the cut v2 hash finds it too");
-    let Answer::File { bytes, name, hash, sha256 } = desk.ask(Question::Torrent(HashText::new(v1))) else {
+    let Answer::File { bytes, name, hash, sha256 } = desk.ask(download(HashText::new(v1))) else {
         panic!("no file")
     };
     assert_eq!((bytes.as_slice(), name.as_str(), hash), (&stored(HYBRID_INFO)[..], "t", v2.clone()));
-    assert_eq!(sha256, weightless::registry::registration::sha256_hex(&bytes));
+    assert_eq!(sha256, Some(weightless::registry::registration::sha256_hex(&bytes)));
     assert_eq!(desk.register(&with_torrent(&v2, HYBRID_INFO, r#","size":7"#)), created());
     assert!(desk.entry_json(&v2).contains(r#""size":7,"#), "a size that is given stands");
 }
@@ -165,10 +165,10 @@ fn an_update_replaces_what_it_must_and_keeps_what_it_may() {
     let json = desk.entry_json(&v2);
     assert!(json.contains(r#""name":"new","verified":true"#), "{json}");
     assert!(!json.contains("tags") && !json.contains("category") && !json.contains("description"), "{json}");
-    assert!(matches!(desk.ask(Question::Torrent(HashText::new(v2.clone()))), Answer::File { .. }));
+    assert!(matches!(desk.ask(download(HashText::new(v2.clone()))), Answer::File { .. }));
     let null = format!(r#"{{"info_hash":"{v2}","name":"n","torrent_data":null,"v1_info_hash":null}}"#);
     assert_eq!(desk.register(&null), created());
-    assert!(matches!(desk.ask(Question::Torrent(HashText::new(v2.clone()))), Answer::File { .. }));
+    assert!(matches!(desk.ask(download(HashText::new(v2.clone()))), Answer::File { .. }));
     let clear = format!(r#"{{"info_hash":"{v2}","name":"n","torrent_data":"","v1_info_hash":""}}"#);
     let (_, changes) = desk.register_at(&clear, 300);
     assert!(
@@ -182,7 +182,7 @@ fn an_update_replaces_what_it_must_and_keeps_what_it_may() {
         ),
         "{changes:?}"
     );
-    assert_eq!(desk.ask(Question::Torrent(HashText::new(v2.clone()))), error(404, "Torrent not found"));
+    assert_eq!(desk.ask(download(HashText::new(v2.clone()))), error(404, "Torrent not found"));
     assert_eq!(desk.ask(Question::Meta(HashText::new(v2))), error(404, "No torrent data available"));
 }
 

@@ -160,6 +160,11 @@ pub fn plain(info_hash: &str, name: &str) -> String {
     serde_json::json!({ "info_hash": info_hash, "name": name }).to_string()
 }
 
+/// A download of the stored file.
+pub fn download(hash: HashText) -> Question {
+    Question::Torrent { hash, known: None, personal: None }
+}
+
 /// A search for a text in names.
 pub fn text(text: &str) -> Search {
     Search { text: text.to_owned(), limit: 50, ..Search::default() }

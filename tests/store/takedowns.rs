@@ -108,5 +108,5 @@ fn the_operator_verifies_entries_by_any_hash() {
     assert_eq!(desk.verify(&long(1), false), ok("updated"));
     assert!(desk.entry_json(&long(1)).contains(r#""verified":false"#));
     assert_eq!(desk.verify(&long(2), true), error(404, "Not found"));
-    assert_eq!(desk.ask(Question::Torrent(HashText::new("x".to_owned()))), error(404, "Torrent not found"));
+    assert_eq!(desk.ask(download(HashText::new("x".to_owned()))), error(404, "Torrent not found"));
 }

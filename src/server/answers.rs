@@ -1,0 +1,145 @@
+//! How the answers of the registry look on the wire: JSON with one newline at its end, torrents with the fields that
+//! let caches and browsers handle them, errors as `{"error":"<text>"}`. Live counts are added here.
+
+use super::http::RETRY;
+use super::reply::{Framing, Reply};
+use super::session::Phase;
+use super::{Conn, Health, Server};
+use crate::base::Now;
+use crate::mailbox::Ticket;
+use crate::registry::answer::etag;
+use crate::registry::{Answer, ApiError, Row};
+
+impl Server {
+    /// The answer to a parked request.
+    pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
+        self.unpark(ticket, |server, framing, out| server.write_answer(now, framing, answer, out));
+    }
+
+    /// Answers a parked request by `write`. If its connection is still there, it can go on.
+    pub(super) fn unpark(&mut self, ticket: Ticket, write: impl FnOnce(&mut Self, Framing, &mut Vec<u8>)) {
+        let stopping = self.health == Health::Stopping;
+        let Some(session) = self.sessions.parked(ticket) else { return };
+        let Phase::Parked(parked) = &mut session.phase else { return };
+        let (framing, body) = (parked.framing, parked.body.take());
+        let framing = if stopping { framing.closing() } else { framing };
+        let mut out = std::mem::take(&mut session.output);
+        session.phase = match body {
+            _ if framing.closes() => Phase::Closing,
+            Some(left) => Phase::Skip(left),
+            None => Phase::Idle,
+        };
+        write(self, framing, &mut out);
+        let conn = Conn(ticket.connection);
+        if let Some(session) = self.sessions.get(conn) {
+            session.output = out;
+        }
+        self.sessions.ready.push(conn);
+    }
+
+    fn write_answer(&mut self, now: Now, framing: Framing, answer: Answer, out: &mut Vec<u8>) {
+        match answer {
+            Answer::Entry(row) => {
+                let body = self.finish_row(row);
+                self.write_json(now, framing, 200, body, &[], out);
+            }
+            Answer::Page { rows, total } => {
+                let mut body = b"[".to_vec();
+                for row in rows {
+                    if body.len() > 1 {
+                        body.push(b',');
+                    }
+                    body.append(&mut self.finish_row(row));
+                }
+                body.push(b']');
+                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
+            }
+            Answer::List { body, total } => {
+                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
+            }
+            Answer::Json { status, body } => self.write_json(now, framing, status, body, &[], out),
+            Answer::Text(mut text) => {
+                text.push('\n');
+                self.write_reply(now, framing, &Reply::text(200, &text), out);
+            }
+            Answer::File { bytes, name, hash, sha256 } => {
+                let disposition = disposition(&name, &hash);
+                let tag = sha256.as_deref().map(etag);
+                let mut extra = vec![("Content-Disposition", disposition.as_str())];
+                match &tag {
+                    Some(tag) => extra.extend([("ETag", tag.as_str()), ("Cache-Control", "no-cache")]),
+                    // A copy with somebody's passkey in it.
+                    None => extra.push(("Cache-Control", "no-store")),
+                }
+                let reply = Reply { status: 200, content_type: TORRENT, body: &bytes, extra: &extra };
+                self.write_reply(now, framing, &reply, out);
+            }
+            Answer::NotModified { sha256 } => {
+                let tag = etag(&sha256);
+                let extra = [("ETag", tag.as_str()), ("Cache-Control", "no-cache")];
+                self.write_reply(now, framing, &Reply::text(304, "").with(&extra), out);
+            }
+            Answer::Error(error) => self.write_api_error(now, framing, error, out),
+        }
+    }
+
+    fn write_json(
+        &mut self,
+        now: Now,
+        framing: Framing,
+        status: u16,
+        mut body: Vec<u8>,
+        extra: &[(&str, &str)],
+        out: &mut Vec<u8>,
+    ) {
+        body.push(b'\n');
+        self.write_reply(now, framing, &Reply::json(status, &body).with(extra), out);
+    }
+
+    /// `{"error":"<text>"}`.
+    pub(super) fn write_api_error(&mut self, now: Now, framing: Framing, error: ApiError, out: &mut Vec<u8>) {
+        let extra = if matches!(error.status, 429 | 503) { RETRY } else { &[] };
+        let body = format!("{{\"error\":\"{}\"}}\n", error.text);
+        self.write_reply(now, framing, &Reply::json(error.status, body.as_bytes()).with(extra), out);
+    }
+
+    /// Adds what only the swarm table knows.
+    fn finish_row(&self, row: Row) -> Vec<u8> {
+        let live = row.hashes.map(|hashes| self.tracker.live(&hashes)).unwrap_or_default();
+        let mut json = row.json;
+        json.extend_from_slice(
+            format!("\"seeders\":{},\"leechers\":{}}}", live.complete, live.incomplete).as_bytes(),
+        );
+        json
+    }
+}
+
+/// A file name for people, and for those whose alphabet is not ours (RFC 6266, RFC 8187).
+fn disposition(name: &str, hash: &str) -> String {
+    let clean: String = name.chars().filter(|c| !c.is_ascii_control() && !matches!(c, '"' | '\\')).collect();
+    let clean = clean.replace('/', "_");
+    let stem = if clean.is_empty() { hash } else { &clean };
+    if stem.is_ascii() {
+        return format!("attachment; filename=\"{stem}.torrent\"");
+    }
+    let ascii: String = stem.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
+    let encoded = percent_encoding::utf8_percent_encode(stem, percent_encoding::NON_ALPHANUMERIC);
+    format!("attachment; filename=\"{ascii}.torrent\"; filename*=UTF-8''{encoded}.torrent")
+}
+
+const TORRENT: &str = "application/x-bittorrent";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_cannot_break_out_of_its_field() {
+        assert_eq!(disposition("a\"b\\c\r\n/d", "ff"), "attachment; filename=\"abc_d.torrent\"");
+        assert_eq!(disposition("", "ff"), "attachment; filename=\"ff.torrent\"");
+        assert_eq!(
+            disposition("é.bin", "ff"),
+            "attachment; filename=\"_.bin.torrent\"; filename*=UTF-8''%C3%A9%2Ebin.torrent"
+        );
+    }
+}
