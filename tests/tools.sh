@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: libtorrent in a python venv, npm's
-# bittorrent-tracker beside it, aria2, transmission, iproute2.
+# Installs what the tests need and the machine lacks: libtorrent and schemathesis in a python venv,
+# npm's bittorrent-tracker beside it, aria2, transmission, iproute2.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -36,6 +36,11 @@ if ! "$venv/bin/python" -c 'import libtorrent' 2>/dev/null; then
     echo "installing libtorrent into $venv"
     "$python" -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check libtorrent
+fi
+
+if ! "$venv/bin/python" -c 'import schemathesis' 2>/dev/null; then
+    echo "installing schemathesis into $venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check schemathesis
 fi
 
 if ! command -v transmission-daemon >/dev/null; then

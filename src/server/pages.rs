@@ -14,6 +14,8 @@ pub enum Page {
     Health,
     /// `/metrics`
     Metrics,
+    /// `/openapi.json`
+    OpenApi,
     /// `/favicon.ico`
     Favicon,
     /// `/robots.txt`
@@ -27,6 +29,7 @@ impl Page {
             b"/" => Self::Root,
             b"/health" => Self::Health,
             b"/metrics" => Self::Metrics,
+            b"/openapi.json" => Self::OpenApi,
             b"/favicon.ico" => Self::Favicon,
             b"/robots.txt" => Self::Robots,
             _ => return None,
@@ -55,6 +58,7 @@ impl Server {
                 metrics = self.metrics();
                 Reply { content_type: METRICS, ..Reply::text(200, &metrics) }
             }
+            Page::OpenApi => Reply::json(200, OPEN_API),
             Page::Favicon => Reply::text(204, ""),
             Page::Robots => Reply::text(200, "User-agent: *\nDisallow: /\n"),
         };
@@ -65,3 +69,5 @@ impl Server {
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The registry's interface for programs (OpenAPI 3.1); a test holds it against the running daemon.
+const OPEN_API: &[u8] = include_bytes!("openapi.json");

@@ -6,10 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
 mod aria2;
 mod check;
 mod clients;
 mod endings;
+mod openapi;
 mod process;
 mod registry;
 mod reload;

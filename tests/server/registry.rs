@@ -84,6 +84,24 @@ fn every_route_has_its_methods_and_no_other() {
     }
 }
 
+/// What `/openapi.json` says is held against the running daemon elsewhere; here, that it says all.
+#[test]
+fn every_route_is_in_the_document_with_its_methods() {
+    let reply = Daemon::new().get(LOCAL, "/openapi.json");
+    assert_eq!((reply.status, reply.field("content-type")), (200, Some("application/json")));
+    let document: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().expect("paths");
+    for (path, allow) in ROUTES {
+        let mut methods: Vec<_> = allow.split(", ").map(str::to_lowercase).collect();
+        methods.retain(|method| method != "head" && method != "options");
+        methods.sort();
+        let documented: Vec<_> = paths[path].as_object().expect(path).keys().cloned().collect();
+        assert_eq!(documented, methods, "{path}");
+    }
+    assert_eq!(paths.len(), ROUTES.len() + 1, "and /metrics");
+}
+
 #[test]
 fn what_is_missing_or_unreadable_is_named() {
     let text = |reply: Reply| (reply.status, reply.text());

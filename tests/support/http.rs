@@ -11,11 +11,19 @@ use std::net::{SocketAddr, TcpStream};
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// The status line and the fields.
+    pub head: String,
     /// What follows the head.
     pub body: Vec<u8>,
 }
 
 impl Reply {
+    /// The value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
     /// The body, which must be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
@@ -30,6 +38,14 @@ impl Reply {
 /// GET on a connection of its own.
 pub fn get(to: SocketAddr, target: &str) -> Reply {
     send(to, format!("GET {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+/// Any request without a body, with more fields (`A: b\r\n`), on a connection of its own.
+pub fn ask(to: SocketAddr, method: &str, target: &str, fields: &str) -> Reply {
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{length}{fields}\r\n");
+    send(to, head.as_bytes())
 }
 
 /// POST of a JSON object to `/api/registry`.
@@ -58,7 +74,7 @@ fn send(to: SocketAddr, request: &[u8]) -> Reply {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status =
         head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{head}"));
-    Reply { status, body: bytes.split_off(end) }
+    Reply { status, head, body: bytes.split_off(end) }
 }
 
 /// One announce over HTTP. Further parameters follow in `more`: `&event=stopped`.
