@@ -40,6 +40,7 @@ errors! {
     V1_HASH_MISMATCH = 422 "torrent_data does not match v1_info_hash";
     HYBRID_BY_V1_HASH = 422 "info_hash must be the v2 hash of a hybrid torrent";
     SIGNATURE_MISMATCH = 422 "signature does not match";
+    WEAK_KEY = 422 "weak key";
     DATABASE_ERROR = 500 "Database error";
     INTERNAL_ERROR = 500 "Internal error";
     TORRENT_UNREADABLE = 500 "Error parsing torrent data";

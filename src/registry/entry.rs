@@ -26,10 +26,6 @@ pub struct Entry {
     pub publisher: String,
     /// Under which terms.
     pub license: String,
-    /// 64 hex digits, or empty.
-    pub publisher_key: String,
-    /// 128 hex digits, or empty.
-    pub signature: String,
     /// `idtorrent`, or empty for a torrent.
     pub kind: String,
     /// Bytes, or 0 when unknown.
@@ -38,6 +34,10 @@ pub struct Entry {
     pub category: String,
     /// Comma-separated, as given.
     pub tags: String,
+    /// 64 hex digits, or empty.
+    pub publisher_key: String,
+    /// 128 hex digits, or empty.
+    pub signature: String,
 }
 
 impl Entry {
@@ -57,14 +57,14 @@ impl Entry {
         json.text_unless_empty("description", &self.description);
         json.text_unless_empty("publisher", &self.publisher);
         json.text_unless_empty("license", &self.license);
-        json.text_unless_empty("publisher_key", &self.publisher_key);
-        json.text_unless_empty("signature", &self.signature);
         json.text_unless_empty("kind", &self.kind);
         if self.size != 0 {
             json.plain("size", &self.size);
         }
         json.text_unless_empty("category", &self.category);
         json.text_unless_empty("tags", &self.tags);
+        json.text_unless_empty("publisher_key", &self.publisher_key);
+        json.text_unless_empty("signature", &self.signature);
         Row { json: json.unfinished(), hashes: self.hashes() }
     }
 }
@@ -174,8 +174,8 @@ mod tests {
         let expected = format!(
             concat!(
                 r#"{{"info_hash":"{}","v1_info_hash":"{}","name":"n","verified":true,"completions":7,"#,
-                r#""description":"d","publisher":"p","license":"l","publisher_key":"k","signature":"s","#,
-                r#""kind":"idtorrent","size":9,"category":"c","tags":"t,u","#
+                r#""description":"d","publisher":"p","license":"l","kind":"idtorrent","#,
+                r#""size":9,"category":"c","tags":"t,u","publisher_key":"k","signature":"s","#
             ),
             "cd".repeat(32),
             "ab".repeat(20)

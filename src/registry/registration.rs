@@ -8,7 +8,8 @@ use super::api;
 use super::body::Body;
 use crate::base::limits::{REGISTER_BODY_BYTES_MAX, REGISTER_FIELDS_BYTES_MAX};
 use crate::base::{InfoHashes, V1Hash, V2Hash};
-use crate::torrent::{self, Summary};
+use crate::torrent::signature::Signature;
+use crate::torrent::{self, Summary, signatures};
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest, Sha256};
 
@@ -35,6 +36,8 @@ pub struct Registration {
     pub tags: String,
     /// The torrent file, free of passkeys.
     pub torrent: Update<Upload>,
+    /// A publisher's signature. One that came as a field is not judged yet: what it is about may be in the database.
+    pub signature: Update<Signature>,
 }
 
 /// A torrent file as it is stored.
@@ -44,6 +47,8 @@ pub struct Upload {
     pub bytes: Vec<u8>,
     /// Its SHA-256 in lower-case hex.
     pub sha256: String,
+    /// The hashes of the torrent.
+    pub hashes: InfoHashes,
 }
 
 /// What happens to a column that an update may leave alone.
@@ -79,7 +84,10 @@ pub fn parse_registration(
             let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| api::INVALID_TORRENT_DATA)?;
             let summary = torrent::inspect(&bytes).map_err(|_| api::NOT_A_TORRENT)?;
             compare(&mut registration, &summary)?;
-            registration.torrent = Update::Set(without_passkeys(&bytes, strip)?);
+            if registration.signature == Update::Keep {
+                registration.signature = first_valid(&summary).map_or(Update::Keep, Update::Set);
+            }
+            registration.torrent = Update::Set(without_passkeys(&bytes, &summary, strip)?);
         }
     }
     Ok(registration)
@@ -110,6 +118,7 @@ fn fields(body: &Body<'_>) -> Result<Registration, ApiError> {
         info_hash,
         v1_info_hash,
         torrent: Update::Keep,
+        signature: signature(body)?,
     })
 }
 
@@ -136,24 +145,37 @@ fn description(text: &str) -> Result<String, ApiError> {
     Ok(text.to_owned())
 }
 
-/// Signatures and idtorrents have their columns and fields but nobody who checks them yet. Storing what nobody
-/// checked would be worse than refusing it.
+/// Idtorrents have their field but nobody who checks them yet. Storing what nobody checked would be worse than
+/// refusing it.
 fn refuse_what_is_not_built(body: &Body<'_>) -> Result<(), ApiError> {
-    let text = |name| body.text(name).unwrap_or_default();
-    if !text("idt_data").is_empty() {
-        return Err(api::NOT_AN_IDTORRENT);
+    match body.text("idt_data") {
+        None | Some("") => Ok(()),
+        Some(_) => Err(api::NOT_AN_IDTORRENT),
     }
-    let (key, signature) = (text("publisher_key"), text("signature"));
-    if key.is_empty() != signature.is_empty() {
-        return Err(api::KEY_WITHOUT_SIGNATURE);
+}
+
+/// The form of a signature; whether it is valid is judged where the torrent's hashes are known.
+fn signature(body: &Body<'_>) -> Result<Update<Signature>, ApiError> {
+    match (body.text("publisher_key"), body.text("signature")) {
+        (None, None) => Ok(Update::Keep),
+        (Some(""), Some("")) => Ok(Update::Clear),
+        (None | Some(""), _) | (_, None | Some("")) => Err(api::KEY_WITHOUT_SIGNATURE),
+        (Some(key), _) if !is_hex(key, 64) => Err(api::INVALID_PUBLISHER_KEY),
+        (Some(key), Some(signature)) => Signature::from_hex(key.as_bytes(), signature.as_bytes())
+            .map(Update::Set)
+            .ok_or(api::INVALID_SIGNATURE),
     }
-    let hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match () {
-        () if key.is_empty() => Ok(()),
-        () if !hex(key, 64) => Err(api::INVALID_PUBLISHER_KEY),
-        () if !hex(signature, 128) => Err(api::INVALID_SIGNATURE),
-        () => Err(api::SIGNATURE_MISMATCH),
-    }
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What fills the fields of a registration that leaves them out: of the valid signatures in the file the one with the
+/// lowest key.
+fn first_valid(torrent: &Summary<'_>) -> Option<Signature> {
+    let found = signatures::judge(torrent.signatures, &torrent.hashes).judged;
+    found.into_iter().filter_map(|judged| judged.verdict.ok()).min_by_key(|signature| signature.key)
 }
 
 /// Holds the torrent against the hashes it is registered under, and takes from it what the request left out. A
@@ -182,11 +204,15 @@ fn compare(registration: &mut Registration, torrent: &Summary<'_>) -> Result<(),
     Ok(())
 }
 
-fn without_passkeys(bytes: &[u8], strip: &dyn Fn(&str) -> Option<String>) -> Result<Upload, ApiError> {
+fn without_passkeys(
+    bytes: &[u8],
+    torrent: &Summary<'_>,
+    strip: &dyn Fn(&str) -> Option<String>,
+) -> Result<Upload, ApiError> {
     let stripped = |url: &[u8]| strip(std::str::from_utf8(url).ok()?).map(String::into_bytes);
     let bytes = torrent::rewrite_trackers(bytes, stripped).map_err(|_| api::NOT_A_TORRENT)?;
     let sha256 = sha256_hex(&bytes);
-    Ok(Upload { bytes, sha256 })
+    Ok(Upload { bytes, sha256, hashes: torrent.hashes })
 }
 
 /// SHA-256 in lower-case hex, as in the column `torrent_sha256`.

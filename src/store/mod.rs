@@ -15,6 +15,7 @@ mod post;
 mod problem;
 mod read;
 mod schema;
+mod signed;
 mod takedown;
 mod upsert;
 mod write;

@@ -5,6 +5,7 @@ use super::load::keys_of;
 use super::lookup::{Known, find, sharing_key};
 use super::problem::Problem;
 use super::schema::TimeForm;
+use super::signed::Signed;
 use super::write::Done;
 use crate::base::{InfoHashes, UnixSeconds};
 use crate::mailbox::AdmissionChange;
@@ -28,18 +29,31 @@ pub(super) fn upsert(
     let hashes = hashes_of(&registration.info_hash, &v1_info_hash).ok_or(api::INVALID_INFO_HASH_LENGTH)?;
     let own_row = existing.as_ref().map(|row| row.row);
     refuse_blocked_and_taken(db, hashes, own_row)?;
+    let signed = Signed::after(db, registration, existing.as_ref(), hashes)?;
+    let columns = Columns { v1_info_hash: &v1_info_hash, signed: &signed };
     let row = match own_row {
-        Some(row) => update(db, registration, &v1_info_hash, at, row)?,
-        None => insert(db, registration, &v1_info_hash, at, times)?,
+        Some(row) => update(db, registration, columns, at, row)?,
+        None => insert(db, registration, columns, at, times)?,
     };
     let completions = existing.as_ref().map_or(0, |row| row.completions);
     let created_at = existing.as_ref().map_or(at.cast_signed(), |row| row.created_at);
     let before = existing.as_ref().and_then(Known::hashes);
+    let body: &[u8] = match signed.dropped {
+        true => br#"{"status":"created","signature":"dropped"}"#,
+        false => br#"{"status":"created"}"#,
+    };
     Ok(Done {
-        answer: Answer::Json { status: 201, body: br#"{"status":"created"}"#.to_vec() },
+        answer: Answer::Json { status: 201, body: body.to_vec() },
         admission: Some(AdmissionChange::Registered { hashes, before, completions }),
         changes: vec![Change::Stored(listing(registration, row, created_at, completions))],
     })
+}
+
+/// The columns that are decided by more than the registration.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    v1_info_hash: &'a str,
+    signed: &'a Signed,
 }
 
 /// A blocked hash is told before a taken one, whichever of the entry's hashes it is.
@@ -80,15 +94,16 @@ fn is_blocked(db: &Connection, key: &str) -> rusqlite::Result<bool> {
 fn insert(
     db: &Connection,
     registration: &Registration,
-    v1_info_hash: &str,
+    columns: Columns<'_>,
     at: UnixSeconds,
     times: TimeForm,
 ) -> rusqlite::Result<i64> {
     let sql = format!(
         "INSERT INTO registry (info_hash, v1_info_hash, name, description, publisher, license, size, category,
-             tags, created_at, verified, completions, updated_at, torrent_sha256, torrent_data)
+             tags, created_at, verified, completions, updated_at, torrent_sha256, torrent_data,
+             publisher_key, signature)
          VALUES (:info_hash, :v1, :name, :description, :publisher, :license, :size, :category,
-             :tags, {}, 0, 0, :at, :sha256, :file)",
+             :tags, {}, 0, 0, :at, :sha256, :file, :key, :signature)",
         times.sql(":at")
     );
     let (file, sha256) = match &registration.torrent {
@@ -97,9 +112,9 @@ fn insert(
     };
     let mut statement = db.prepare_cached(&sql)?;
     let (at, size) = (at.cast_signed(), registration.size.cast_signed());
-    let mut values = described(registration, &size);
+    let mut values = described(registration, &columns, &size);
     let rest: &[(&str, &dyn ToSql)] = named_params! {
-        ":info_hash": registration.info_hash, ":v1": v1_info_hash, ":at": at, ":sha256": sha256, ":file": file,
+        ":info_hash": registration.info_hash, ":at": at, ":sha256": sha256, ":file": file,
     };
     values.extend_from_slice(rest);
     statement.execute(&values[..])?;
@@ -109,18 +124,20 @@ fn insert(
 fn update(
     db: &Connection,
     registration: &Registration,
-    v1_info_hash: &str,
+    columns: Columns<'_>,
     at: UnixSeconds,
     row: i64,
 ) -> rusqlite::Result<i64> {
     let mut statement = db.prepare_cached(
         "UPDATE registry SET v1_info_hash = :v1, name = :name, description = :description,
              publisher = :publisher, license = :license, size = :size, category = :category, tags = :tags,
-             updated_at = :at WHERE rowid = :row",
+             publisher_key = :key, signature = :signature,
+             verified = CASE WHEN :new_key THEN 0 ELSE verified END, updated_at = :at WHERE rowid = :row",
     )?;
     let (at, size) = (at.cast_signed(), registration.size.cast_signed());
-    let mut values = described(registration, &size);
-    let rest: &[(&str, &dyn ToSql)] = named_params! { ":v1": v1_info_hash, ":at": at, ":row": row };
+    let mut values = described(registration, &columns, &size);
+    let rest: &[(&str, &dyn ToSql)] =
+        named_params! { ":at": at, ":row": row, ":new_key": columns.signed.new_key };
     values.extend_from_slice(rest);
     statement.execute(&values[..])?;
     let (file, sha256) = match &registration.torrent {
@@ -135,8 +152,14 @@ fn update(
 }
 
 /// The columns that every registration replaces.
-fn described<'a>(registration: &'a Registration, size: &'a i64) -> Vec<(&'static str, &'a dyn ToSql)> {
-    let values: [(&'static str, &'a dyn ToSql); 7] = [
+fn described<'a>(
+    registration: &'a Registration,
+    columns: &'a Columns<'a>,
+    size: &'a i64,
+) -> Vec<(&'static str, &'a dyn ToSql)> {
+    let values: [(&'static str, &'a dyn ToSql); 10] = [
+        (":key", &columns.signed.key),
+        (":signature", &columns.signed.signature),
         (":name", &registration.name),
         (":description", &registration.description),
         (":publisher", &registration.publisher),
@@ -144,6 +167,7 @@ fn described<'a>(registration: &'a Registration, size: &'a i64) -> Vec<(&'static
         (":size", size),
         (":category", &registration.category),
         (":tags", &registration.tags),
+        (":v1", &columns.v1_info_hash),
     ];
     values.to_vec()
 }

@@ -18,6 +18,8 @@ pub struct Summary<'a> {
     pub piece_length: u64,
     /// v1: the number of hashes in `pieces`. v2-only: the pieces of every file added up.
     pub piece_count: u64,
+    /// The raw `signatures`, not judged.
+    pub signatures: Option<&'a [u8]>,
     list: List<'a>,
 }
 
@@ -35,7 +37,8 @@ pub struct ListedFile {
 /// Limits are [`Limits::REGISTRY`]. Every failure means the same to a registry: not a valid torrent.
 pub fn inspect(bytes: &[u8]) -> Result<Summary<'_>, Malformed> {
     let top = bencode::parse(bytes, &Limits::REGISTRY, Form::Tolerant).map_err(|_| Malformed::NotATorrent)?;
-    let info = top.get(b"info").ok_or(Malformed::NotATorrent)?;
+    let [info, signatures] = top.pick([b"info", b"signatures"]);
+    let info = info.ok_or(Malformed::NotATorrent)?;
     info.as_dict().ok_or(Malformed::NotATorrent)?;
     let [name, piece_length, pieces, version, tree, length, files] =
         info.pick([b"name", b"piece length", b"pieces", b"meta version", b"file tree", b"length", b"files"]);
@@ -60,7 +63,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Summary<'_>, Malformed> {
     };
     let (total_size, piece_count) = measure(&list, pieces, piece_length)?;
     let name = String::from_utf8_lossy(name).into_owned();
-    Ok(Summary { hashes, name, total_size, piece_length, piece_count, list })
+    let signatures = signatures.map(|value| value.raw());
+    Ok(Summary { hashes, name, total_size, piece_length, piece_count, signatures, list })
 }
 
 impl Summary<'_> {

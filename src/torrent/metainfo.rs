@@ -5,6 +5,7 @@
 //! file they came from.
 
 use super::merkle::Hash;
+use super::signatures::{self, Signatures};
 use super::{Kind, Layout, Malformed, Shape, read};
 use crate::base::InfoHashes;
 use crate::wire::bencode::Value;
@@ -127,6 +128,11 @@ impl Metainfo {
     /// The name as the torrent has it: any bytes, not safe for a disk. A v1-only torrent's `name.utf-8` is preferred.
     pub fn name(&self) -> &[u8] {
         self.name.of(&self.info)
+    }
+
+    /// The publishers' signatures the torrent carries, each judged against its hashes.
+    pub fn signatures(&self) -> Signatures {
+        signatures::judge(self.about.signatures.as_deref(), &self.hashes)
     }
 
     /// Bytes in one piece. v1: 1 to 256 MiB; v2 and hybrid: a power of two from 16 KiB on.

@@ -19,6 +19,8 @@ pub mod piece_length;
 mod read;
 mod read_lists;
 mod rewrite;
+pub mod signature;
+pub mod signatures;
 mod tree;
 
 pub use about::{TRACKERS_MAX, WEB_SEEDS_MAX};

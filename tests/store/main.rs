@@ -7,5 +7,6 @@ mod model;
 mod opening;
 mod reading;
 mod registering;
+mod signed;
 mod support;
 mod takedowns;

@@ -5,4 +5,5 @@ mod bencode;
 mod craft;
 
 mod inspect;
+mod signature;
 mod strict;
