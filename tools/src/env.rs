@@ -20,6 +20,8 @@ pub const VARIABLES: &[&str] = &[
     "LC_CTYPE",
     "LANG",
     "COLUMNS",
+    "HOME",
+    "XDG_CONFIG_HOME",
 ];
 
 /// What the process was started with.

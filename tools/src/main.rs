@@ -10,10 +10,12 @@ mod flags;
 mod hash;
 mod help;
 mod http;
+mod key;
 mod nearest;
 mod progress;
 mod save;
 mod show_size;
+mod signing;
 mod source;
 mod tracker;
 

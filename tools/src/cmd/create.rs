@@ -6,7 +6,7 @@ use super::create_hash::{Hashed, Recipe, hash};
 use super::register::{self, Registration};
 use crate::failure::{Class, Failure};
 use crate::hash::walk::{Tree, walk};
-use crate::{Context, Done, save};
+use crate::{Context, Done, key, save};
 use serde_json::json;
 use std::fmt::Write;
 use std::fs::File;
@@ -14,7 +14,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use weightless::base::InfoHashes;
 use weightless::torrent::build::{self, Envelope};
-use weightless::torrent::{Kind, Magnet, Metainfo, Shape, piece_length, v1_hash, v2_hash};
+use weightless::torrent::signature::Signature;
+use weightless::torrent::{Kind, Magnet, Metainfo, Shape, piece_length, signatures};
 
 pub use super::create_flags::COMMAND;
 
@@ -31,6 +32,7 @@ const PADDING_BYTES_UNNOTICED: f64 = 16.0 * 1024.0 * 1024.0;
 /// Runs `wl create`.
 pub fn run(context: &Context) -> Result<Done, Failure> {
     let mut options = Options::read(context)?;
+    let key = context.args.on("sign").then(|| key::signing(context)).transpose()?;
     let target = Target::of(context, &options)?;
     options.rules.output = target.file().map(Path::to_path_buf);
     let tree = walk(&options.path, &options.rules)?;
@@ -51,16 +53,28 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
         source: &options.source,
     };
     let hashed = hash(context, &recipe)?;
-    let torrent = build::torrent(&envelope(context, &options)?, &hashed.info, hashed.layers.as_ref());
+    let mut torrent = build::torrent(&envelope(context, &options)?, &hashed.info, hashed.layers.as_ref());
+    let hashes = hashed.hashes(options.kind);
+    let signature = key.map(|key| key.sign(&hashes));
+    if let Some(signature) = &signature {
+        torrent = signatures::add(&torrent, signature).expect("a torrent just written can be read");
+    }
     if hashed.piece_count > COMMON_PIECES_MAX || torrent.len() > COMMON_TORRENT_BYTES_MAX {
         context.voice.warn("some clients refuse torrents this large; use a larger --piece-length");
     }
     target.write(context, &torrent, &hashed.info)?;
-    let made =
-        Made { options: &options, names: &names, tree: &tree, hashed: &hashed, chosen, torrent: &torrent };
-    let hashes = made.hashes();
-    let registration = register::register(context, &made.entry(context, hashes)?)?;
-    report(context, &made, hashes, &target, registration)
+    let made = Made {
+        options: &options,
+        names: &names,
+        tree: &tree,
+        hashed: &hashed,
+        hashes,
+        chosen,
+        torrent: &torrent,
+        signature,
+    };
+    let registration = register::register(context, &made.entry(context)?)?;
+    report(context, &made, &target, registration)
 }
 
 /// Where the torrent goes.
@@ -191,25 +205,18 @@ struct Made<'a> {
     names: &'a Names,
     tree: &'a Tree,
     hashed: &'a Hashed,
+    hashes: InfoHashes,
     chosen: u32,
     torrent: &'a [u8],
+    signature: Option<Signature>,
 }
 
 impl Made<'_> {
-    fn hashes(&self) -> InfoHashes {
-        let info = &self.hashed.info;
-        match self.options.kind {
-            Kind::V1 => InfoHashes::V1(v1_hash(info)),
-            Kind::V2 => InfoHashes::V2(v2_hash(info)),
-            Kind::Hybrid => InfoHashes::Hybrid(v1_hash(info), v2_hash(info)),
-        }
-    }
-
-    fn entry<'e>(&'e self, context: &Context, hashes: InfoHashes) -> Result<register::Entry<'e>, Failure> {
+    fn entry<'e>(&'e self, context: &Context) -> Result<register::Entry<'e>, Failure> {
         let text = |name| Ok::<_, Failure>(context.args.given_text(name)?.unwrap_or_default());
         Ok(register::Entry {
             tracker: &self.options.tracker,
-            hashes,
+            hashes: self.hashes,
             name: &self.names.label,
             description: text("description")?,
             publisher: text("publisher")?,
@@ -218,11 +225,12 @@ impl Made<'_> {
             tags: text("tags")?,
             size: self.hashed.size,
             torrent: self.torrent,
+            signature: self.signature,
         })
     }
 
-    fn magnet(&self, context: &Context, hashes: InfoHashes) -> Magnet {
-        let mut magnet = Magnet::new(hashes);
+    fn magnet(&self, context: &Context) -> Magnet {
+        let mut magnet = Magnet::new(self.hashes);
         magnet.name = Some(self.names.label.clone());
         magnet.trackers = self.options.trackers.clone();
         if context.args.on("with-webseeds") {
@@ -235,16 +243,20 @@ impl Made<'_> {
 fn report(
     context: &Context,
     made: &Made<'_>,
-    hashes: InfoHashes,
     target: &Target,
     registration: Registration,
 ) -> Result<Done, Failure> {
     let shown_target = target.file().map_or_else(|| "-".into(), |path| path.display().to_string());
-    let magnet = made.magnet(context, hashes).to_string();
+    let hashes = made.hashes;
+    let magnet = made.magnet(context).to_string();
     let mut text = format!("Torrent: {shown_target}\nHash:    {}\n", hashes.best_hex());
     let v1_of_hybrid = hashes.v1().filter(|_| made.options.kind == Kind::Hybrid).map(|v1| v1.to_string());
     if let Some(v1) = &v1_of_hybrid {
         let _ = writeln!(text, "V1:      {v1}");
+    }
+    let key = made.signature.map(|signature| signature.key_hex());
+    if let Some(key) = &key {
+        let _ = writeln!(text, "Key:     {key}");
     }
     let _ = writeln!(text, "Magnet:  {magnet}");
     let json = json!({
@@ -261,8 +273,8 @@ fn report(
         "registered": registration.error.is_none() && registration.tried,
         "registry": registration.tried.then(|| made.options.tracker.registry()),
         "registry_error": registration.error,
-        "publisher_key": null,
-        "signature": null,
+        "publisher_key": key,
+        "signature": made.signature.map(|signature| signature.hex()),
     });
     let exit = if context.args.on("require-register") { registration.exit } else { 0 };
     let file = matches!(target, Target::Stdout).then(|| made.torrent.to_vec());

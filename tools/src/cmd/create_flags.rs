@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::flags::{API_KEY, Command, Flag, SECRET, TRACKER, USER_ID, many, one, switch};
 use crate::hash::glob::Glob;
 use crate::hash::walk::{Rules, Symlinks};
+use crate::key::KEY;
 use crate::show_size;
 use crate::tracker::{Tracker, is_announce, is_http};
 use std::path::PathBuf;
@@ -52,8 +53,8 @@ pub const COMMAND: Command = Command {
         switch("no-register", "do not register"),
         switch("require-register", "fail when registering fails"),
         one("stream", "URL", "hash a remote file instead of a local one (not available yet)"),
-        switch("sign", "sign the torrent (not available yet)"),
-        one("key", "FILE", "key to sign with (not available yet)").env("WL_KEY"),
+        switch("sign", "sign the torrent with your key (wl keygen makes one)"),
+        KEY,
         switch("idt", "write an idtorrent (not available yet)"),
         one("chunk-size", "BYTES", "chunk size of an idtorrent (not available yet)").default("10240"),
     ],
@@ -143,15 +144,16 @@ fn refuse_what_is_missing(context: &Context) -> Result<(), Failure> {
     if args.given("stream").is_some() && !args.positional.is_empty() {
         return Err(Failure::usage("give either a PATH or --stream URL, not both"));
     }
-    for flag in ["stream", "key", "chunk-size"] {
+    if args.given(KEY.name).is_some() && !args.on("sign") {
+        return Err(Failure::usage("--key needs --sign"));
+    }
+    for flag in ["stream", "chunk-size"] {
         if args.given(flag).is_some() {
             return Err(Failure::usage(format!("--{flag} is not available yet")));
         }
     }
-    for flag in ["sign", "idt"] {
-        if args.on(flag) {
-            return Err(Failure::usage(format!("--{flag} is not available yet")));
-        }
+    if args.on("idt") {
+        return Err(Failure::usage("--idt is not available yet"));
     }
     Ok(())
 }

@@ -6,9 +6,10 @@ use crate::hash::pool::{self, Fault, Plan, Source};
 use crate::hash::walk::Tree;
 use crate::progress::Progress;
 use std::io;
+use weightless::base::InfoHashes;
 use weightless::torrent::build::{self, BuildFile, Content, Layers};
 use weightless::torrent::merkle::{self, Hash};
-use weightless::torrent::{Kind, Layout, Shape};
+use weightless::torrent::{Kind, Layout, Shape, v1_hash, v2_hash};
 
 /// What is to be hashed, and how.
 pub struct Recipe<'a> {
@@ -38,6 +39,17 @@ pub struct Hashed {
     pub piece_count: u64,
     /// Bytes of all files.
     pub size: u64,
+}
+
+impl Hashed {
+    /// The hashes of a torrent of this kind.
+    pub fn hashes(&self, kind: Kind) -> InfoHashes {
+        match kind {
+            Kind::V1 => InfoHashes::V1(v1_hash(&self.info)),
+            Kind::V2 => InfoHashes::V2(v2_hash(&self.info)),
+            Kind::Hybrid => InfoHashes::Hybrid(v1_hash(&self.info), v2_hash(&self.info)),
+        }
+    }
 }
 
 /// Reads every file once. Fails if one cannot be read or changed on the way; nothing is written then.

@@ -6,10 +6,12 @@ pub mod check_udp;
 pub mod create;
 pub mod create_flags;
 pub mod create_hash;
+pub mod keygen;
 pub mod magnet;
 pub mod register;
 pub mod search;
 pub mod show;
+pub mod sign;
 pub mod takedown;
 pub mod verify;
 pub mod verify_data;
@@ -26,6 +28,8 @@ pub const COMMANDS: &[&Command] = &[
     &show::COMMAND,
     &verify::COMMAND,
     &magnet::COMMAND,
+    &keygen::COMMAND,
+    &sign::COMMAND,
     &search::COMMAND,
     &takedown::COMMAND,
     &check::COMMAND,

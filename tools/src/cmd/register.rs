@@ -11,6 +11,7 @@ use std::time::Duration;
 use ureq::http::Request;
 use weightless::base::InfoHashes;
 use weightless::torrent::rewrite_trackers;
+use weightless::torrent::signature::Signature;
 
 /// What is told to the registry.
 pub struct Entry<'a> {
@@ -34,6 +35,8 @@ pub struct Entry<'a> {
     pub size: u64,
     /// The file.
     pub torrent: &'a [u8],
+    /// The publisher's signature.
+    pub signature: Option<Signature>,
 }
 
 /// How it went.
@@ -46,12 +49,17 @@ pub struct Registration {
     pub exit: u8,
 }
 
-/// Registers unless told not to. Says how it went; only a wrong command line is an error, because the torrent file is
-/// good whatever a registry thinks of it.
+/// Registers unless told not to.
 pub fn register(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failure> {
     if context.args.on("no-register") {
         return Ok(Registration { tried: false, error: None, exit: 0 });
     }
+    post(context, entry)
+}
+
+/// Registers. Says how it went; only a wrong command line is an error, because the torrent file is good whatever a
+/// registry thinks of it.
+pub fn post(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failure> {
     let body = body(entry);
     let url = entry.tracker.registry();
     let mut request = Request::post(&url).header("Content-Type", "application/json");
@@ -67,14 +75,14 @@ pub fn register(context: &Context, entry: &Entry<'_>) -> Result<Registration, Fa
 
 /// The uploaded copy carries no passkey: the registry hands it to everybody.
 fn body(entry: &Entry<'_>) -> Vec<u8> {
-    let private = entry.tracker.announce();
     let public = entry.tracker.plain_announce();
+    let with_passkey = format!("{public}/");
     let clean = rewrite_trackers(entry.torrent, |url| {
-        (url == private.as_bytes()).then(|| public.clone().into_bytes())
+        url.starts_with(with_passkey.as_bytes()).then(|| public.clone().into_bytes())
     });
-    let torrent = clean.expect("a torrent just written can be read");
+    let torrent = clean.expect("a torrent just written or checked can be read");
     let v1 = entry.hashes.v1().map(|v1| v1.to_string()).unwrap_or_default();
-    json!({
+    let mut body = json!({
         "info_hash": entry.hashes.best_hex(),
         "v1_info_hash": v1,
         "name": entry.name,
@@ -85,9 +93,12 @@ fn body(entry: &Entry<'_>) -> Vec<u8> {
         "tags": entry.tags,
         "size": entry.size,
         "torrent_data": BASE64.encode(&torrent),
-    })
-    .to_string()
-    .into_bytes()
+    });
+    if let Some(signature) = entry.signature {
+        body["publisher_key"] = signature.key_hex().into();
+        body["signature"] = signature.hex().into();
+    }
+    body.to_string().into_bytes()
 }
 
 fn judge(context: &Context, url: &str, answer: Result<Reply, Unreachable>) -> Registration {

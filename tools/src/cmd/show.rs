@@ -4,10 +4,11 @@ use super::one_argument;
 use crate::failure::{Failure, shown};
 use crate::flags::{Command, TRACKER, switch};
 use crate::show_size::{date, size};
-use crate::{Context, Done, source};
+use crate::{Context, Done, signing, source};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use weightless::torrent::names::{Platform, disk_paths};
+use weightless::torrent::signatures::Signatures;
 use weightless::torrent::{Kind, Metainfo, Shape};
 
 /// The table of `wl show`.
@@ -28,6 +29,7 @@ const FILES_SHOWN: usize = 20;
 fn run(context: &Context) -> Result<Done, Failure> {
     let metainfo = source::load(context, one_argument(context, "SOURCE")?)?;
     let facts = Facts::of(&metainfo);
+    signing::warn(context, &facts.signatures);
     let files_max = if context.args.on("files") { usize::MAX } else { FILES_SHOWN };
     Ok(Done { text: facts.text(files_max), json: facts.json(), ..Done::default() })
 }
@@ -45,11 +47,13 @@ struct Facts<'a> {
     metainfo: &'a Metainfo,
     /// Where downloads go; empty when some path is too long for a disk.
     disk: Vec<String>,
+    signatures: Signatures,
 }
 
 impl<'a> Facts<'a> {
     fn of(metainfo: &'a Metainfo) -> Self {
-        Self { metainfo, disk: disk_paths(metainfo, Platform::Unix).unwrap_or_default() }
+        let disk = disk_paths(metainfo, Platform::Unix).unwrap_or_default();
+        Self { metainfo, disk, signatures: metainfo.signatures() }
     }
 
     fn text(&self, files_max: usize) -> String {
@@ -78,8 +82,12 @@ impl<'a> Facts<'a> {
         line("Created by", about.created_by.as_deref().unwrap_or_default());
         line("Comment", about.comment.as_deref().unwrap_or_default());
         line("Source", about.source.as_deref().unwrap_or_default());
-        if about.signatures.is_some() {
-            line("Signatures", "present, not checked yet");
+        let policy = signing::Policy::default();
+        for judged in &self.signatures.judged {
+            line("Signature", &policy.words(judged, &hashes));
+        }
+        if self.signatures.judged.is_empty() {
+            line("Signature", "not signed");
         }
         line("Files", &metainfo.files().len().to_string());
         self.list(&mut out, files_max);
@@ -146,6 +154,7 @@ impl<'a> Facts<'a> {
             "created_by": about.created_by,
             "comment": about.comment,
             "source": about.source,
+            "signatures": signing::objects(&self.signatures),
             "files": files,
             "file_tree_paths": paths,
         })

@@ -5,7 +5,8 @@ use super::verify_data::{Local, Verdict, check, locate};
 use crate::failure::{Class, Failure, shown};
 use crate::flags::{Command, TRACKER, one, switch};
 use crate::hash::walk::{Rules, Symlinks, walk};
-use crate::{Context, Done, source};
+use crate::signing::{Policy, REQUIRE_KEY};
+use crate::{Context, Done, signing, source};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -16,15 +17,21 @@ use weightless::torrent::{Metainfo, Shape};
 pub const COMMAND: Command = Command {
     name: "verify",
     usage: &["SOURCE [PATH]"],
-    about: "check local data against a torrent",
+    about: "check local data, and signatures, against a torrent",
     flags: &[
         switch("strict", "files that are not in the torrent are an error"),
+        REQUIRE_KEY,
+        switch("signature-only", "check the signatures and leave the data alone"),
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
         TRACKER,
     ],
     examples: &[
         ("wl verify data.torrent", "check the data below the current directory"),
         ("wl verify --strict data.torrent /srv/data", "check one directory, and that nothing else is in it"),
+        (
+            "wl verify --signature-only --require-key wl-key.pub data.torrent",
+            "check who signed, not the data",
+        ),
     ],
     run,
 };
@@ -38,10 +45,44 @@ fn run(context: &Context) -> Result<Done, Failure> {
     };
     let threads = threads(context)?;
     let metainfo = source::load(context, torrent)?;
-    let local = locate(&metainfo, &place)?;
-    let extra = if context.args.on("strict") { extra_files(&metainfo, &local)? } else { Vec::new() };
-    let verdict = check(context, &metainfo, &local, threads)?;
-    Ok(report(&metainfo, &verdict, &extra))
+    let policy = Policy::read(context)?;
+    let mut done = match context.args.on("signature-only") {
+        true => {
+            let json =
+                json!({"name": metainfo.shown_name(), "info_hash": metainfo.hashes().best_hex(), "ok": true});
+            Done { json, ..Done::default() }
+        }
+        false => {
+            let local = locate(&metainfo, &place)?;
+            let extra = if context.args.on("strict") { extra_files(&metainfo, &local)? } else { Vec::new() };
+            report(&metainfo, &check(context, &metainfo, &local, threads)?, &extra)
+        }
+    };
+    judge_signatures(context, &metainfo, &policy, &mut done);
+    Ok(done)
+}
+
+/// Adds the state of every signature to the report. An invalid one fails it, and so does a required key without one.
+fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, done: &mut Done) {
+    let found = metainfo.signatures();
+    signing::warn(context, &found);
+    for judged in &found.judged {
+        let _ = writeln!(done.text, "{}", policy.words(judged, &metainfo.hashes()));
+    }
+    if found.judged.is_empty() {
+        done.text.push_str("not signed\n");
+    }
+    let missing: Vec<String> = policy.missing(&found.judged).map(ToString::to_string).collect();
+    for key in &missing {
+        let _ = writeln!(done.text, "FAILED no signature by {key}");
+    }
+    if !missing.is_empty() || found.judged.iter().any(|judged| judged.verdict.is_err()) {
+        done.exit = Class::Verification as u8;
+        done.json["ok"] = false.into();
+    }
+    done.json["exit"] = done.exit.into();
+    done.json["signatures"] = signing::objects(&found).into();
+    done.json["missing_keys"] = missing.into();
 }
 
 /// Files below the torrent's directory that it does not know.

@@ -6,5 +6,6 @@ mod commands;
 mod files;
 mod random_trees;
 mod registering;
+mod signing;
 mod support;
 mod vectors;

@@ -7,32 +7,45 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-/// Answers one request and hands it over: head and body.
-struct Registry {
-    url: String,
+/// Answers requests and hands the last one over: head and body.
+pub struct Registry {
+    pub url: String,
     thread: JoinHandle<(String, Vec<u8>)>,
 }
 
 impl Registry {
-    fn answering(status: &str, headers: &str, body: &str) -> Self {
+    pub fn answering(status: &str, headers: &str, body: &str) -> Self {
+        Self::with(vec![answer(status, headers, body)])
+    }
+
+    /// One answer for each request, in order.
+    pub fn answering_each(answers: &[(&str, &str)]) -> Self {
+        Self::with(answers.iter().map(|(status, body)| answer(status, "", body)).collect())
+    }
+
+    fn with(answers: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
-        );
         let thread = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a connection");
-            let request = read(&mut stream);
-            stream.write_all(answer.as_bytes()).expect("an answer");
-            request
+            let mut last = (String::new(), Vec::new());
+            for answer in answers {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                last = read(&mut stream);
+                stream.write_all(answer.as_bytes()).expect("an answer");
+            }
+            last
         });
         Self { url, thread }
     }
 
-    fn request(self) -> (String, Vec<u8>) {
+    pub fn request(self) -> (String, Vec<u8>) {
         self.thread.join().expect("one request")
     }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}")
 }
 
 fn read(stream: &mut TcpStream) -> (String, Vec<u8>) {

@@ -1,0 +1,128 @@
+//! `wl sign`: puts a signature into a torrent that is already there, and into its registry entry if asked.
+
+use super::register::{self, Entry, Registration};
+use super::{one_argument, search};
+use crate::failure::{Class, Failure};
+use crate::flags::{API_KEY, Command, TRACKER, switch};
+use crate::http::{self, Unreachable};
+use crate::key::{self, KEY};
+use crate::tracker::Tracker;
+use crate::{Context, Done, save, signing};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+use ureq::http::Request;
+use weightless::torrent::signature::Signature;
+use weightless::torrent::signatures::{self, SIGNATURES_MAX};
+use weightless::torrent::{Kind, Metainfo};
+
+/// The table of `wl sign`.
+pub const COMMAND: Command = Command {
+    name: "sign",
+    usage: &["TORRENT"],
+    about: "sign a torrent file with your key",
+    flags: &[KEY, switch("register", "put the signature into the registry as well"), TRACKER, API_KEY],
+    examples: &[
+        ("wl sign data.torrent", "add or replace your signature; info hash and data stay as they are"),
+        ("wl sign --key me.pem --register data.torrent", "tell the registry too"),
+    ],
+    run,
+};
+
+const TORRENT_BYTES_MAX: u64 = 64 << 20;
+const ENTRY_BYTES_MAX: u64 = 1 << 20;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn run(context: &Context) -> Result<Done, Failure> {
+    let path = Path::new(one_argument(context, "TORRENT")?);
+    let key = key::signing(context)?;
+    let mut torrent = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(TORRENT_BYTES_MAX + 1).read_to_end(&mut torrent))
+        .map_err(|error| Failure::reading(path, &error))?;
+    let metainfo = Metainfo::read(&torrent).map_err(|why| Failure::input(format!("torrent: {why}")))?;
+    let signature = key.sign(&metainfo.hashes());
+    refuse_one_too_many(&metainfo, &signature)?;
+    let signed =
+        signatures::add(&torrent, &signature).map_err(|why| Failure::input(format!("torrent: {why}")))?;
+    if signed != torrent {
+        save::durably(path, &signed)?;
+    }
+    if metainfo.kind() == Kind::V1 {
+        context.voice.warn("a v1-only torrent is weakly protected: SHA-1 only");
+    }
+    let registration = match context.args.on("register") {
+        true => register(context, &metainfo, &signed, signature)?,
+        false => Registration { tried: false, error: None, exit: 0 },
+    };
+    let mut json = signing::object(&signature);
+    json["torrent"] = path.display().to_string().into();
+    json["info_hash"] = metainfo.hashes().best_hex().into();
+    json["registered"] = (registration.tried && registration.error.is_none()).into();
+    json["registry_error"] = registration.error.into();
+    let text = format!("Signature: {}\n", signature.hex());
+    Ok(Done { text, json, exit: registration.exit, file: None })
+}
+
+/// Readers look at so many objects; one more would only push another publisher out of sight.
+fn refuse_one_too_many(metainfo: &Metainfo, signature: &Signature) -> Result<(), Failure> {
+    let found = metainfo.signatures();
+    let replaces = found.judged.iter().any(|judged| judged.key == Some(signature.key));
+    if replaces || found.judged.len() < SIGNATURES_MAX {
+        return Ok(());
+    }
+    Err(Failure::input(format!("torrent: {SIGNATURES_MAX} signatures already, and no reader looks at more")))
+}
+
+/// Registering replaces what a registry says about a torrent, so what it says now is asked first and said again.
+fn register(
+    context: &Context,
+    metainfo: &Metainfo,
+    torrent: &[u8],
+    signature: Signature,
+) -> Result<Registration, Failure> {
+    let tracker = Tracker::of(context)?;
+    let known = match entry(context, &tracker, &metainfo.hashes().best_hex()) {
+        Ok(known) => known,
+        Err(failure) => {
+            context.voice.warn(&format!("{}. The signature is in the file.", failure.message));
+            let exit = failure.class as u8;
+            return Ok(Registration { tried: true, error: Some(failure.message), exit });
+        }
+    };
+    let text = |name: &str| known.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+    let own_name = metainfo.shown_name();
+    let name = known.get("name").and_then(Value::as_str).unwrap_or(&own_name);
+    register::post(
+        context,
+        &Entry {
+            tracker: &tracker,
+            hashes: metainfo.hashes(),
+            name,
+            description: text("description"),
+            publisher: text("publisher"),
+            license: text("license"),
+            category: text("category"),
+            tags: text("tags"),
+            size: known.get("size").and_then(Value::as_u64).unwrap_or_else(|| metainfo.total_bytes()),
+            torrent,
+            signature: Some(signature),
+        },
+    )
+}
+
+/// What a registry says about a torrent; null if it has none.
+fn entry(context: &Context, tracker: &Tracker, hash: &str) -> Result<Value, Failure> {
+    let url = format!("{}?info_hash={hash}", tracker.registry());
+    let request = Request::get(&url).body(Vec::new()).map_err(|_| Failure::usage("not a usable URL"))?;
+    let reply = http::send(&http::agent(context, TIMEOUT, 0), request, ENTRY_BYTES_MAX);
+    let offline = |Unreachable(why)| Failure::new(Class::Network, format!("registry offline ({why})"));
+    match reply.map_err(offline)? {
+        reply if reply.status == 200 => serde_json::from_slice(&reply.body)
+            .map_err(|_| Failure::new(Class::Network, "registry: answer is not an entry")),
+        reply if reply.status == 404 => Ok(Value::Null),
+        reply => Err(search::refused(reply.status, &reply.body)),
+    }
+}

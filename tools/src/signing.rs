@@ -1,0 +1,133 @@
+//! What is said and demanded of signatures: the words for each state, and the policies of `verify` and `get`.
+
+use crate::Context;
+use crate::failure::{Class, Failure};
+use crate::flags::{Flag, many, switch};
+use crate::key;
+use serde_json::{Value, json};
+use weightless::base::InfoHashes;
+use weightless::torrent::signature::{PublicKey, Signature};
+use weightless::torrent::signatures::{Judged, SIGNATURES_MAX, Signatures};
+
+/// `--require-key`.
+pub const REQUIRE_KEY: Flag =
+    many("require-key", "KEY", "a publisher that must have signed: 64 hex digits or a key file");
+/// `--require-signature`.
+#[expect(dead_code, reason = "wl get is the command that has it")]
+pub const REQUIRE_SIGNATURE: Flag = switch("require-signature", "some publisher must have signed");
+
+/// What a person demands of the signatures.
+#[derive(Default)]
+pub struct Policy {
+    /// `--require-key`.
+    pub keys: Vec<PublicKey>,
+    /// `--require-signature`.
+    pub any: bool,
+}
+
+impl Policy {
+    /// Reads the flags.
+    pub fn read(context: &Context) -> Result<Self, Failure> {
+        let keys = context.args.all(REQUIRE_KEY.name)?;
+        let keys = keys.iter().map(|key| key::public(context, key)).collect::<Result<_, _>>()?;
+        Ok(Self { keys, any: context.args.on("require-signature") })
+    }
+
+    /// The required keys that have not signed.
+    pub fn missing<'p>(&'p self, judged: &'p [Judged]) -> impl Iterator<Item = &'p PublicKey> {
+        self.keys.iter().filter(|key| !judged.iter().any(|judged| is_by(judged, key)))
+    }
+
+    /// The judgement before a download: one of the required keys is enough. `judged` holds the objects of the torrent
+    /// and what [`of_entry`] made of the registry's entry.
+    #[expect(dead_code, reason = "wl get asks before it requests data")]
+    pub fn admit(&self, judged: &[Judged]) -> Result<(), Failure> {
+        let valid = judged.iter().any(|judged| judged.verdict.is_ok());
+        let required = self.keys.is_empty() || self.keys.len() > self.missing(judged).count();
+        match (required, valid || !self.any) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Failure::new(Class::Verification, "no valid signature by a required key")),
+            (true, false) => Err(Failure::new(Class::Verification, "no valid signature")),
+        }
+    }
+
+    /// The state of one signature in words.
+    pub fn words(&self, judged: &Judged, hashes: &InfoHashes) -> String {
+        let signature = match judged.verdict {
+            Ok(signature) => signature,
+            Err(reason) => {
+                let by = judged.key.map(|key| format!(" (key {})", hex(&key))).unwrap_or_default();
+                return format!("INVALID signature: {reason}{by}");
+            }
+        };
+        let key = signature.key_hex();
+        let weak = if hashes.v2().is_none() { "; weak: SHA-1 only" } else { "" };
+        match self.keys.iter().any(|required| is_by(judged, required)) {
+            true => format!("signed by the required key {}...{weak}", key.get(..16).unwrap_or(&key)),
+            false => format!("signed by key {key} (identity not checked){weak}"),
+        }
+    }
+}
+
+fn is_by(judged: &Judged, key: &PublicKey) -> bool {
+    judged.verdict.is_ok_and(|signature| signature.key == key.bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// Judges the two fields of a registry's entry; `None` if it is not signed.
+#[expect(dead_code, reason = "wl get has an entry to look at")]
+pub fn of_entry(entry: &Value, hashes: &InfoHashes) -> Option<Judged> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let (key, signature) = (text("publisher_key")?, text("signature")?);
+    let signature = Signature::from_hex(key.as_bytes(), signature.as_bytes());
+    let malformed = Judged { key: None, verdict: Err(weightless::torrent::signature::Invalid::Malformed) };
+    Some(signature.map_or(malformed, |signature| signature.judge(hashes)))
+}
+
+/// `none`, `valid` or `invalid`, and the keys that signed: for `--json`.
+#[expect(dead_code, reason = "wl get reports it")]
+pub fn summary(judged: &[Judged]) -> (&'static str, Vec<String>) {
+    let keys: Vec<String> = judged.iter().filter_map(|judged| Some(judged.verdict.ok()?.key_hex())).collect();
+    let state = match (judged.is_empty(), keys.is_empty()) {
+        (true, _) => "none",
+        (false, true) => "invalid",
+        (false, false) => "valid",
+    };
+    (state, keys)
+}
+
+/// A signature as an object for programs: the four keys of the torrent's object.
+pub fn object(signature: &Signature) -> Value {
+    json!({"alg": "ed25519", "pub": signature.key_hex(), "sig": signature.hex(), "v": 1})
+}
+
+/// Every signature of a torrent as objects for programs: valid ones with the four keys, others with their reason.
+pub fn objects(found: &Signatures) -> Vec<Value> {
+    let one = |judged: &Judged| match judged.verdict {
+        Ok(signature) => {
+            let mut object = object(&signature);
+            object["valid"] = true.into();
+            object
+        }
+        Err(reason) => json!({
+            "pub": judged.key.map(|key| hex(&key)), "valid": false, "reason": reason.text(),
+        }),
+    };
+    found.judged.iter().map(one).collect()
+}
+
+/// Says what is odd about the list.
+pub fn warn(context: &Context, found: &Signatures) {
+    if found.not_a_list {
+        context.voice.warn("signatures is not a list; the torrent counts as not signed");
+    }
+    if found.ignored > 0 {
+        let count = found.ignored;
+        context
+            .voice
+            .warn(&format!("{count} signatures behind the first {SIGNATURES_MAX} were not looked at"));
+    }
+}
