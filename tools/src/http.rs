@@ -4,7 +4,9 @@ use crate::Context;
 use std::io::Read;
 use std::time::Duration;
 use ureq::Body;
+use ureq::config::ConfigBuilder;
 use ureq::http::{Request, Response};
+use ureq::typestate::AgentScope;
 
 /// An answer, whatever its status.
 pub struct Reply {
@@ -21,14 +23,27 @@ pub struct Unreachable(pub String);
 
 /// A client whose requests take at most `timeout` and follow at most `redirects`.
 pub fn agent(context: &Context, timeout: Duration, redirects: u32) -> ureq::Agent {
+    config(context, redirects).timeout_global(Some(timeout)).build().into()
+}
+
+/// A client for answers of any length: only a pause longer than `patience` ends them.
+pub fn patient_agent(context: &Context, patience: Duration, redirects: u32) -> ureq::Agent {
+    let patience = Some(patience);
+    config(context, redirects)
+        .timeout_resolve(patience)
+        .timeout_connect(patience)
+        .timeout_recv_response(patience)
+        .timeout_per_read(patience)
+        .build()
+        .into()
+}
+
+fn config(context: &Context, redirects: u32) -> ConfigBuilder<AgentScope> {
     ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
         .max_redirects(redirects)
         .http_status_as_error(false)
         .proxy(context.env.proxy.clone())
         .user_agent(concat!("wl/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
 }
 
 /// Sends a request and reads the answer, of which more than `body_bytes_max` bytes are an error.

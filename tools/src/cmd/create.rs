@@ -1,8 +1,9 @@
 //! `wl create`: check flags, walk, hash, write the file durably, register, print. Registering comes last and never
 //! takes the file away again.
 
-use super::create_flags::Options;
+use super::create_flags::{Input, Options};
 use super::create_hash::{Hashed, Recipe, hash};
+use super::create_stream::Origin;
 use super::register::{self, Registration};
 use crate::failure::{Class, Failure};
 use crate::hash::walk::{Tree, walk};
@@ -35,10 +36,9 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     let key = context.args.on("sign").then(|| key::signing(context)).transpose()?;
     let target = Target::of(context, &options)?;
     options.rules.output = target.file().map(Path::to_path_buf);
-    let tree = walk(&options.path, &options.rules)?;
+    let (tree, origin) = find(context, &options)?;
     let names = Names::of(&options, &tree)?;
     let target = target.named(&names.label);
-    context.voice.say(&format!("Creating torrent for {}...", tree.root.display()));
     let lengths: Vec<u64> = tree.files.iter().map(|file| file.stamp.length).collect();
     let chosen = options.piece_length.unwrap_or_else(|| piece_length::auto(options.kind, &lengths));
     tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
@@ -52,7 +52,7 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
         private: context.args.on("private"),
         source: &options.source,
     };
-    let hashed = hash(context, &recipe)?;
+    let hashed = hash(context, &recipe, origin)?;
     let mut torrent = build::torrent(&envelope(context, &options)?, &hashed.info, hashed.layers.as_ref());
     let hashes = hashed.hashes(options.kind);
     let signature = key.map(|key| key.sign(&hashes));
@@ -75,6 +75,22 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     };
     let registration = register::register(context, &made.entry(context)?)?;
     report(context, &made, &target, registration)
+}
+
+/// The files to be hashed, and the one that has to be fetched for it.
+fn find(context: &Context, options: &Options) -> Result<(Tree, Option<Origin>), Failure> {
+    match &options.input {
+        Input::Path(path) => {
+            let tree = walk(path, &options.rules)?;
+            context.voice.say(&format!("Creating torrent for {}...", tree.root.display()));
+            Ok((tree, None))
+        }
+        Input::Url(url) => {
+            context.voice.say(&format!("Streaming and hashing {url}..."));
+            let origin = Origin::open(context, url)?;
+            Ok((origin.tree(options.name.as_deref(), &options.rules)?, Some(origin)))
+        }
+    }
 }
 
 /// Where the torrent goes.

@@ -18,6 +18,8 @@ const SYMLINKS: Flag =
     one("symlinks", "HOW", "links below a directory: skip, follow or error").default("skip");
 const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
 
+const STREAM: Flag = one("stream", "URL", "hash a remote http(s) file, which becomes the first web seed");
+
 /// The table of `wl create`.
 pub const COMMAND: Command = Command {
     name: "create",
@@ -52,7 +54,7 @@ pub const COMMAND: Command = Command {
         one("tags", "LIST", "tags for the registry, separated by commas"),
         switch("no-register", "do not register"),
         switch("require-register", "fail when registering fails"),
-        one("stream", "URL", "hash a remote file instead of a local one (not available yet)"),
+        STREAM,
         switch("sign", "sign the torrent with your key (wl keygen makes one)"),
         KEY,
         switch("idt", "write an idtorrent (not available yet)"),
@@ -67,14 +69,26 @@ pub const COMMAND: Command = Command {
             "wl create --no-register --piece-length auto -o - film.mkv > film.torrent",
             "write to stdout, tell nobody",
         ),
+        (
+            "wl create --stream https://example.org/data.tar",
+            "hash a file on a server without storing it; the server is the first seed",
+        ),
     ],
     run: super::create::run,
 };
 
+/// What is hashed.
+pub enum Input {
+    /// A file or directory.
+    Path(PathBuf),
+    /// A remote file.
+    Url(String),
+}
+
 /// What `wl create` was told.
 pub struct Options {
     /// What to hash.
-    pub path: PathBuf,
+    pub input: Input,
     /// `--name`, if given and not empty.
     pub name: Option<String>,
     /// The tracker.
@@ -102,14 +116,7 @@ impl Options {
     pub fn read(context: &Context) -> Result<Self, Failure> {
         let args = &context.args;
         refuse_what_is_missing(context)?;
-        let path = match args.positional.as_slice() {
-            [path] => PathBuf::from(path),
-            [] => return Err(Failure::usage("give a PATH to make a torrent from, or --stream URL")),
-            _ => return Err(Failure::usage("more than one PATH").hint("put the files into one directory")),
-        };
-        if path.as_os_str() == "-" {
-            return Err(Failure::usage("wl create does not read stdin"));
-        }
+        let input = input(context)?;
         let rules = Rules {
             exclude: args.all("exclude")?.iter().map(|pattern| Glob::new(pattern)).collect(),
             symlinks: symlinks(context)?,
@@ -124,14 +131,14 @@ impl Options {
             _ => return Err(Failure::usage("--format is hybrid, v1 or v2")),
         };
         Ok(Self {
-            path,
+            web_seeds: web_seeds(context, &input)?,
+            input,
             name: name(context)?,
             trackers: trackers(context, &tracker)?,
             tracker,
             piece_length: piece_length_of(context)?,
             kind,
             rules,
-            web_seeds: web_seeds(context)?,
             source: args.text(&SOURCE, &context.env)?,
             creation_date: creation_date(context)?,
             threads: threads(context)?,
@@ -141,21 +148,27 @@ impl Options {
 
 fn refuse_what_is_missing(context: &Context) -> Result<(), Failure> {
     let args = &context.args;
-    if args.given("stream").is_some() && !args.positional.is_empty() {
-        return Err(Failure::usage("give either a PATH or --stream URL, not both"));
-    }
     if args.given(KEY.name).is_some() && !args.on("sign") {
         return Err(Failure::usage("--key needs --sign"));
     }
-    for flag in ["stream", "chunk-size"] {
-        if args.given(flag).is_some() {
-            return Err(Failure::usage(format!("--{flag} is not available yet")));
-        }
-    }
-    if args.on("idt") {
+    if args.given("chunk-size").is_some() || args.on("idt") {
         return Err(Failure::usage("--idt is not available yet"));
     }
     Ok(())
+}
+
+fn input(context: &Context) -> Result<Input, Failure> {
+    let args = &context.args;
+    let url = args.given_text(STREAM.name)?;
+    match (url, args.positional.as_slice()) {
+        (Some(_), [_, ..]) => Err(Failure::usage("give either a PATH or --stream URL, not both")),
+        (Some(url), []) if is_http(&url) => Ok(Input::Url(url)),
+        (Some(_), []) => Err(Failure::usage("--stream must be an absolute http(s) URL")),
+        (None, [path]) if path == "-" => Err(Failure::usage("wl create does not read stdin")),
+        (None, [path]) => Ok(Input::Path(PathBuf::from(path))),
+        (None, []) => Err(Failure::usage("give a PATH to make a torrent from, or --stream URL")),
+        (None, _) => Err(Failure::usage("more than one PATH").hint("put the files into one directory")),
+    }
 }
 
 /// The label. The registry takes 1-255 bytes without control characters, so nothing else is accepted here.
@@ -201,12 +214,16 @@ fn trackers(context: &Context, tracker: &Tracker) -> Result<Vec<String>, Failure
     Ok(without_repeats(std::iter::once(tracker.announce()).chain(further)))
 }
 
-fn web_seeds(context: &Context) -> Result<Vec<String>, Failure> {
+fn web_seeds(context: &Context, input: &Input) -> Result<Vec<String>, Failure> {
     let urls = context.args.all("webseed")?;
     if urls.iter().any(|url| !is_http(url)) {
         return Err(Failure::usage("web seed must be an absolute http(s) URL"));
     }
-    Ok(without_repeats(urls.into_iter()))
+    let origin = match input {
+        Input::Url(url) => Some(url.clone()),
+        Input::Path(_) => None,
+    };
+    Ok(without_repeats(origin.into_iter().chain(urls)))
 }
 
 fn without_repeats(urls: impl Iterator<Item = String>) -> Vec<String> {

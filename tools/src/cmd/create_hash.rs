@@ -1,8 +1,10 @@
 //! Hashing a tree into an info dictionary and its piece layers.
 
+use super::create_stream::Origin;
 use crate::Context;
 use crate::failure::{Failure, reason};
 use crate::hash::pool::{self, Fault, Plan, Source};
+use crate::hash::stream;
 use crate::hash::walk::Tree;
 use crate::progress::Progress;
 use std::io;
@@ -52,42 +54,22 @@ impl Hashed {
     }
 }
 
-/// Reads every file once. Fails if one cannot be read or changed on the way; nothing is written then.
-pub fn hash(context: &Context, recipe: &Recipe<'_>) -> Result<Hashed, Failure> {
-    let files = &recipe.tree.files;
-    let lengths = files.iter().map(|file| file.stamp.length);
+/// Reads every byte once, from `origin` if the file is not on this machine. Fails if something cannot be read or
+/// changed on the way; nothing is written then.
+pub fn hash(context: &Context, recipe: &Recipe<'_>, origin: Option<Origin>) -> Result<Hashed, Failure> {
+    let lengths = recipe.tree.files.iter().map(|file| file.stamp.length);
     let size = lengths.clone().sum();
     let layout = Layout::plan(recipe.kind, u64::from(recipe.piece_length), lengths);
     let count = usize::try_from(layout.piece_count()).ok().filter(|&count| count < 1 << 30);
     let count = count.ok_or_else(|| Failure::input("too many pieces").hint("use a larger --piece-length"))?;
-    let sources: Vec<_> = files
-        .iter()
-        .map(|file| Source { path: Some(file.disk.clone()), length: file.stamp.length })
-        .collect();
-    let plan = Plan { kind: recipe.kind, layout: &layout, sources: &sources, threads: recipe.threads };
     let mut pieces = Pieces::new(recipe.kind, count);
-    let mut fault: Option<Fault> = None;
     let mut progress = Progress::new(context, "hashing", size);
-    pool::hash(
-        &plan,
-        |done| progress.at(done),
-        |piece, outcome| {
-            match outcome {
-                Ok(hashes) => pieces.put(piece, &hashes),
-                // Threads fail in any order; the first file in torrent order is the one reported.
-                Err(new) if fault.as_ref().is_none_or(|old| new.file < old.file) => fault = Some(new),
-                Err(_) => {}
-            }
-            fault.is_none()
-        },
-    );
+    let outcome = match origin {
+        Some(origin) => remote(recipe, origin, &mut progress, &mut pieces),
+        None => local(recipe, &layout, &mut progress, &mut pieces),
+    };
     progress.end();
-    if let Some(fault) = fault {
-        return Err(failure(recipe.tree, &fault));
-    }
-    if let Some(changed) = files.iter().find(|file| !file.unchanged()) {
-        return Err(Failure::input(format!("{}: file changed while hashing", changed.disk.display())));
-    }
+    outcome?;
     let (built, layers) = roots(recipe, &layout, &pieces.sha256);
     let info = build::info(&Content {
         kind: recipe.kind,
@@ -101,6 +83,57 @@ pub fn hash(context: &Context, recipe: &Recipe<'_>) -> Result<Hashed, Failure> {
     });
     let layers = (recipe.kind != Kind::V1).then_some(layers);
     Ok(Hashed { info, layers, piece_count: count as u64, size })
+}
+
+fn local(
+    recipe: &Recipe<'_>,
+    layout: &Layout,
+    progress: &mut Progress,
+    pieces: &mut Pieces,
+) -> Result<(), Failure> {
+    let files = &recipe.tree.files;
+    let sources: Vec<_> = files
+        .iter()
+        .map(|file| Source { path: Some(file.disk.clone()), length: file.stamp.length })
+        .collect();
+    let plan = Plan { kind: recipe.kind, layout, sources: &sources, threads: recipe.threads };
+    let mut fault: Option<Fault> = None;
+    pool::hash(
+        &plan,
+        |done| progress.at(done),
+        |piece, outcome| {
+            match outcome {
+                Ok(hashes) => pieces.put(piece, &hashes),
+                // Threads fail in any order; the first file in torrent order is the one reported.
+                Err(new) if fault.as_ref().is_none_or(|old| new.file < old.file) => fault = Some(new),
+                Err(_) => {}
+            }
+            fault.is_none()
+        },
+    );
+    if let Some(fault) = fault {
+        return Err(failure(recipe.tree, &fault));
+    }
+    match files.iter().find(|file| !file.unchanged()) {
+        Some(file) => Err(Failure::input(format!("{}: file changed while hashing", file.disk.display()))),
+        None => Ok(()),
+    }
+}
+
+fn remote(
+    recipe: &Recipe<'_>,
+    mut origin: Origin,
+    progress: &mut Progress,
+    pieces: &mut Pieces,
+) -> Result<(), Failure> {
+    let shape = stream::Shape { kind: recipe.kind, length: origin.length, piece_length: recipe.piece_length };
+    let tick = |done| progress.at(done);
+    let outcome = stream::hash(shape, &mut origin, tick, |piece, hashes| pieces.put(piece, hashes));
+    match outcome.map_err(|error| origin.broken(&error))? {
+        came if came < origin.length => Err(origin.another_length("shorter")),
+        came if came > origin.length => Err(origin.another_length("longer")),
+        _ => Ok(()),
+    }
 }
 
 /// The hashes of all pieces, in place of arrival in order.

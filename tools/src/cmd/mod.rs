@@ -6,6 +6,7 @@ pub mod check_udp;
 pub mod create;
 pub mod create_flags;
 pub mod create_hash;
+pub mod create_stream;
 pub mod keygen;
 pub mod magnet;
 pub mod register;

@@ -1,6 +1,8 @@
-//! Hashing local data: which files (walk), and both hashes of every piece in one pass (pool).
+//! Hashing local data: which files (walk), and both hashes of every piece in one pass, of
+//! files (pool) or of bytes that come once (stream).
 
 pub mod glob;
 pub mod piece;
 pub mod pool;
+pub mod stream;
 pub mod walk;

@@ -80,6 +80,26 @@ impl Found {
     }
 }
 
+impl Tree {
+    /// One file that is not on this machine, checked like the others.
+    pub fn remote(url: &str, name: Vec<u8>, length: u64, rules: &Rules) -> Result<Self, Failure> {
+        let found = Found {
+            disk: PathBuf::from(url),
+            path: vec![name.clone()],
+            stamp: Stamp { length, modified: None },
+        };
+        let mut tree = Self {
+            shape: Shape::SingleFile,
+            root: PathBuf::from(url),
+            base_name: Some(name),
+            files: vec![found],
+            warnings: Vec::new(),
+        };
+        check(&mut tree, rules)?;
+        Ok(tree)
+    }
+}
+
 /// Most components below the name (libtorrent refuses 96), longest component, longest path; largest file.
 const DEPTH_MAX: usize = 95;
 const COMPONENT_BYTES_MAX: usize = 255;

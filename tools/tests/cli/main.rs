@@ -7,5 +7,6 @@ mod files;
 mod random_trees;
 mod registering;
 mod signing;
+mod streaming;
 mod support;
 mod vectors;
