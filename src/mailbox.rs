@@ -21,7 +21,8 @@ pub struct Ticket {
 /// Mail to the thread that owns the database's write connection.
 #[derive(Debug)]
 pub enum ToWriter {
-    /// `POST /api/registry`: the body as it came, to be parsed and checked off the reactor.
+    /// `POST /api/registry`: the body as it came, to be parsed and checked off the reactor. At most
+    /// `LARGE_UPLOAD_BYTES`; larger ones come in parts.
     Register {
         /// Who waits.
         ticket: Ticket,
@@ -29,6 +30,25 @@ pub enum ToWriter {
         body: Vec<u8>,
         /// When it came.
         at: UnixSeconds,
+    },
+    /// A part of a large body, in its order; at most `UPLOAD_PART_BYTES`. Answered by `UploadTaken`.
+    UploadPart {
+        /// Whose.
+        ticket: Ticket,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// All parts have been sent: `POST /api/registry` of their sum.
+    UploadEnd {
+        /// Who waits.
+        ticket: Ticket,
+        /// When it came.
+        at: UnixSeconds,
+    },
+    /// The client left before the end: the parts are of no use.
+    UploadGone {
+        /// Whose.
+        ticket: Ticket,
     },
     /// `DELETE /api/registry`: the entry goes, its hashes are blocked.
     Takedown {
@@ -72,9 +92,11 @@ impl ToWriter {
     pub fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Register { ticket, .. }
+            | Self::UploadEnd { ticket, .. }
             | Self::Takedown { ticket, .. }
             | Self::Unblock { ticket, .. }
             | Self::Verify { ticket, .. } => Some(*ticket),
+            Self::UploadPart { .. } | Self::UploadGone { .. } => None,
             Self::Snapshot(_) | Self::Completions(_) | Self::Flush | Self::Stop => None,
         }
     }
@@ -111,6 +133,11 @@ pub enum FromStore {
         ticket: Ticket,
         /// What to say.
         answer: Answer,
+    },
+    /// A part of a large body was taken: the next one may come.
+    UploadTaken {
+        /// Whose.
+        ticket: Ticket,
     },
     /// A commit of snapshots and completions went through or not.
     Flushed {

@@ -33,6 +33,14 @@ pub const TAKEDOWN_REASON_BYTES_MAX: usize = 1024;
 pub const LARGE_UPLOADS_MAX: u32 = 4;
 /// What counts as a large upload, in bytes.
 pub const LARGE_UPLOAD_BYTES: u64 = 1024 * 1024;
+/// Large uploads go to the store in parts of so many bytes.
+pub const UPLOAD_PART_BYTES: usize = 64 * 1024;
+/// Parts of one upload on their way to the store; the client is not read meanwhile.
+pub const UPLOAD_PARTS_MAX: u32 = 4;
+/// Bytes of all large uploads, sent and not registered yet, from which on only the oldest one is read.
+pub const LARGE_UPLOADS_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of all other bodies, from their coming until they are answered; more are refused.
+pub const SMALL_UPLOADS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Requests waiting for the store before a 503.
 pub const STORE_QUEUE_MAX: usize = 1024;

@@ -75,22 +75,39 @@ pub fn parse_registration(
     if bytes.len() - body.bytes_of("torrent_data").min(bytes.len()) > REGISTER_FIELDS_BYTES_MAX {
         return Err(api::BODY_TOO_LARGE);
     }
-    let mut registration = fields(&body)?;
-    refuse_what_is_not_built(&body)?;
-    match body.text("torrent_data") {
-        None => {}
-        Some("") => registration.torrent = Update::Clear,
-        Some(base64) => {
-            let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| api::INVALID_TORRENT_DATA)?;
+    assemble(&body, body.text("torrent_data").map(decode).transpose(), strip)
+}
+
+/// The same from a body that is read and a file that is decoded: `None` when the body does not speak of one, empty when
+/// it is to go. The fields are judged first.
+pub(super) fn assemble(
+    body: &Body<'_>,
+    file: Result<Option<Vec<u8>>, ApiError>,
+    strip: &dyn Fn(&str) -> Option<String>,
+) -> Result<Registration, ApiError> {
+    let mut registration = fields(body)?;
+    refuse_what_is_not_built(body)?;
+    registration.torrent = match file? {
+        None => Update::Keep,
+        Some(bytes) if bytes.is_empty() => Update::Clear,
+        Some(bytes) => {
             let summary = torrent::inspect(&bytes).map_err(|_| api::NOT_A_TORRENT)?;
             compare(&mut registration, &summary)?;
             if registration.signature == Update::Keep {
                 registration.signature = first_valid(&summary).map_or(Update::Keep, Update::Set);
             }
-            registration.torrent = Update::Set(without_passkeys(&bytes, &summary, strip)?);
+            let hashes = summary.hashes;
+            Update::Set(without_passkeys(bytes, hashes, strip)?)
         }
-    }
+    };
     Ok(registration)
+}
+
+/// Standard base64. The decoder takes several texts one after the other for one; that is not standard.
+fn decode(base64: &str) -> Result<Vec<u8>, ApiError> {
+    let is_one = !base64.trim_end_matches('=').contains('=');
+    let file = is_one.then(|| BASE64.decode(base64.as_bytes()).ok()).flatten();
+    file.ok_or(api::INVALID_TORRENT_DATA)
 }
 
 fn fields(body: &Body<'_>) -> Result<Registration, ApiError> {
@@ -205,14 +222,14 @@ fn compare(registration: &mut Registration, torrent: &Summary<'_>) -> Result<(),
 }
 
 fn without_passkeys(
-    bytes: &[u8],
-    torrent: &Summary<'_>,
+    bytes: Vec<u8>,
+    hashes: InfoHashes,
     strip: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Upload, ApiError> {
     let stripped = |url: &[u8]| strip(std::str::from_utf8(url).ok()?).map(String::into_bytes);
-    let bytes = torrent::rewrite_trackers(bytes, stripped).map_err(|_| api::NOT_A_TORRENT)?;
+    let bytes = torrent::shorten_trackers(bytes, stripped).map_err(|_| api::NOT_A_TORRENT)?;
     let sha256 = sha256_hex(&bytes);
-    Ok(Upload { bytes, sha256, hashes: torrent.hashes })
+    Ok(Upload { bytes, sha256, hashes })
 }
 
 /// SHA-256 in lower-case hex, as in the column `torrent_sha256`.

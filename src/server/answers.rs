@@ -13,6 +13,7 @@ use crate::registry::{Answer, ApiError, Row};
 impl Server {
     /// The answer to a parked request.
     pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
+        self.upload_over(ticket);
         self.unpark(ticket, |server, framing, out| server.write_answer(now, framing, answer, out));
     }
 

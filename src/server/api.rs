@@ -8,7 +8,6 @@ use super::cors::{PREFLIGHT, is_preflight};
 use super::http::{Asked, Handled};
 use super::outbox::Mail;
 use super::reply::Reply;
-use crate::base::Now;
 use crate::base::limits::REGISTER_BODY_BYTES_MAX;
 use crate::mailbox::{Ticket, ToReader, ToWriter};
 use crate::registry::search::Page;
@@ -148,11 +147,6 @@ impl Server {
         urls
     }
 
-    /// A body is complete: the writer gets it.
-    pub(super) fn register(&mut self, now: Now, ticket: Ticket, body: Vec<u8>) {
-        self.outbox.push(Mail::Write(ToWriter::Register { ticket, body, at: now.unix }));
-    }
-
     fn api_other_method(&mut self, asked: &Asked<'_, '_>, allow: &'static str, out: &mut Vec<u8>) -> Outcome {
         let mut extra = vec![("Allow", allow)];
         if asked.head.method == Method::Options {
@@ -226,6 +220,8 @@ pub(super) fn busy() -> Answer {
 
 /// More than the route takes.
 pub(super) const TOO_LARGE: ApiError = ApiError::new(413, "Request body too large");
+/// A body that comes too slowly.
+pub(super) const TIMEOUT: ApiError = ApiError::new(408, "Request timeout");
 /// Too much at once.
 pub(super) const BUSY: ApiError = ApiError::new(503, "Busy");
 /// A body that is not in the chunked form it is announced in.

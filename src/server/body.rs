@@ -5,11 +5,13 @@
 
 use super::api;
 use super::http::Step;
+use super::outbox::Mail;
 use super::reply::Framing;
 use super::session::{self, BodyLeft, Parked, Phase, Upload, WaitsFor};
 use super::{Conn, Server};
-use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, LARGE_UPLOADS_MAX};
+use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, UPLOAD_PART_BYTES};
 use crate::base::{Millis, Now};
+use crate::mailbox::ToWriter;
 use crate::registry::ApiError;
 use crate::wire::http1::{self, Body, Chunked, Expect, Head, Method};
 
@@ -17,12 +19,13 @@ impl Server {
     /// Makes ready for a body that is kept, or says why not.
     pub(super) fn begin_upload(
         &mut self,
-        now: Now,
+        asked: (Now, Conn),
         head: &Head<'_>,
         framing: Framing,
         bytes_max: u64,
         out: &mut Vec<u8>,
     ) -> Option<Upload> {
+        let (now, conn) = asked;
         let left = match head.body {
             Body::None => BodyLeft::Length(0),
             Body::Length(bytes) if bytes > bytes_max => {
@@ -32,56 +35,85 @@ impl Server {
             Body::Length(bytes) => BodyLeft::Length(bytes),
             Body::Chunked => BodyLeft::Chunked(Chunked::default(), bytes_max),
         };
-        // A chunked body may turn out large; it is counted as one from the beginning.
-        let large = !matches!(left, BodyLeft::Length(bytes) if bytes <= LARGE_UPLOAD_BYTES);
-        if large && self.sessions.large_uploads >= LARGE_UPLOADS_MAX {
+        let ticket = self.sessions.ticket(conn);
+        let is_large = matches!(left, BodyLeft::Length(bytes) if bytes > LARGE_UPLOAD_BYTES);
+        if is_large && !self.uploads.begin_large(ticket) {
             self.write_api_error(now, framing.closing(), api::BUSY, out);
             return None;
         }
-        self.sessions.large_uploads += u32::from(large);
         if head.expect == Expect::Continue {
             out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let complete_by: Millis = now.mono + session::BODY_TOTAL_MS;
-        Some(Upload { left, bytes: Vec::new(), framing, complete_by, large })
+        let bytes = Vec::new();
+        Some(Upload { left, bytes, framing, complete_by, ticket, is_large, waits_for_room: false })
     }
 
-    /// Keeps what has come of a body; when that is all of it, the writer gets it.
+    /// Keeps what has come of a body, or passes it on; when that is all of it, the writer is to register it.
     pub(super) fn step_body(&mut self, now: Now, conn: Conn, bytes: &[u8], out: &mut Vec<u8>) -> Step {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
-        let framing = upload.framing;
-        let swallowed = swallow(&mut upload.left, bytes, Some(&mut upload.bytes));
-        if let Ok((used, false)) = swallowed {
-            return if used == 0 { Step::Short } else { Step::Used(used) };
+        upload.waits_for_room = upload.is_large && !self.uploads.has_room(upload.ticket);
+        if upload.waits_for_room {
+            return Step::Wait(0);
         }
-        // However it ended, it makes room for the next one.
-        let body = std::mem::take(&mut upload.bytes);
-        let was_large = std::mem::take(&mut upload.large);
-        self.sessions.large_uploads -= u32::from(was_large);
-        match swallowed {
-            Ok((used, _)) => {
-                let ticket = self.sessions.ticket(conn);
-                self.register(now, ticket, body);
-                if let Some(session) = self.sessions.get(conn) {
-                    session.phase = Phase::Parked(Parked {
-                        serial: ticket.serial,
-                        framing,
-                        body: None,
-                        waits_for: WaitsFor::Answer,
-                    });
-                }
-                Step::Wait(used)
+        let before = upload.bytes.len();
+        let (used, done) = match swallow(&mut upload.left, bytes, Some(&mut upload.bytes)) {
+            Ok(swallowed) => swallowed,
+            Err(TooLarge::Yes) => return self.refuse_upload(now, conn, api::TOO_LARGE, out),
+            Err(TooLarge::BadChunk) => return self.refuse_upload(now, conn, api::BAD_BODY, out),
+        };
+        let fits = match upload.is_large {
+            true => true,
+            // A chunked body may turn out large.
+            false if upload.bytes.len() as u64 > LARGE_UPLOAD_BYTES => {
+                upload.is_large = true;
+                self.uploads.begin_large(upload.ticket)
             }
-            Err(TooLarge::Yes) => {
-                self.write_api_error(now, framing.closing(), api::TOO_LARGE, out);
-                Step::Close { linger: true }
-            }
-            Err(TooLarge::BadChunk) => {
-                self.write_api_error(now, framing.closing(), api::BAD_BODY, out);
-                Step::Close { linger: true }
+            false => self.uploads.grow_small(upload.ticket, (upload.bytes.len() - before) as u64),
+        };
+        if !fits {
+            return self.refuse_upload(now, conn, api::BUSY, out);
+        }
+        if upload.is_large {
+            while upload.bytes.len() >= UPLOAD_PART_BYTES || (done && !upload.bytes.is_empty()) {
+                let rest = upload.bytes.split_off(upload.bytes.len().min(UPLOAD_PART_BYTES));
+                let bytes = std::mem::replace(&mut upload.bytes, rest);
+                self.uploads.sent(upload.ticket, bytes.len());
+                self.outbox.upload(ToWriter::UploadPart { ticket: upload.ticket, bytes });
             }
         }
+        match done {
+            true => self.end_upload(now, conn, used),
+            false if used == 0 => Step::Short,
+            false => Step::Used(used),
+        }
+    }
+
+    /// A body is complete: its connection waits for the writer.
+    fn end_upload(&mut self, now: Now, conn: Conn, used: usize) -> Step {
+        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
+        let Phase::Body(upload) = &mut session.phase else { return Step::Short };
+        let (ticket, framing) = (upload.ticket, upload.framing);
+        if upload.is_large {
+            self.outbox.upload(ToWriter::UploadEnd { ticket, at: now.unix });
+        } else {
+            let body = std::mem::take(&mut upload.bytes);
+            self.outbox.push(Mail::Write(ToWriter::Register { ticket, body, at: now.unix }));
+        }
+        let waits_for = WaitsFor::Answer;
+        session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None, waits_for });
+        Step::Wait(used)
+    }
+
+    fn refuse_upload(&mut self, now: Now, conn: Conn, error: ApiError, out: &mut Vec<u8>) -> Step {
+        let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
+        let Phase::Body(upload) = &session.phase else { return Step::Short };
+        let (ticket, framing) = (upload.ticket, upload.framing);
+        session.phase = Phase::Closing;
+        self.upload_given_up(ticket);
+        self.write_api_error(now, framing.closing(), error, out);
+        Step::Close { linger: true }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::reply::{Framing, Reply};
 use super::session::{self, Parked, Phase, WaitsFor};
 use super::{Conn, Health, Next, Server};
-use super::{body, health};
+use super::{api, body, health};
 use crate::base::Now;
 use crate::base::limits::HTTP_PIPELINED_BYTES_MAX;
 use crate::mailbox::Ticket;
@@ -66,6 +66,10 @@ impl Server {
 
     /// A connection is gone, whoever closed it.
     pub fn closed(&mut self, conn: Conn) {
+        if let Some(Phase::Body(upload)) = self.sessions.get(conn).map(|session| &session.phase) {
+            let ticket = upload.ticket;
+            self.upload_given_up(ticket);
+        }
         self.sessions.close(conn);
     }
 
@@ -178,7 +182,13 @@ impl Server {
             _ if writing => (3, None),
             Phase::Idle | Phase::Closing => (1, None),
             Phase::Head => (0, Some((Framing::CLOSE, SLOW_CLIENT))),
-            Phase::Body(upload) => (2, Some((upload.framing, SLOW_CLIENT))),
+            Phase::Body(upload) => {
+                let error = if upload.waits_for_room { api::BUSY } else { api::TIMEOUT };
+                let framing = upload.framing.closing();
+                self.counters.timeouts[2] += 1;
+                self.write_api_error(now, framing, error, out);
+                return Some(conn);
+            }
             Phase::Skip(_) => (2, None),
             Phase::Parked(Parked { waits_for: WaitsFor::Ping, framing, .. }) => {
                 (1, Some((*framing, (503, health::UNREACHABLE))))
@@ -320,10 +330,12 @@ impl Server {
             },
             Handled::Parked(ticket) => park(ticket, framing, head, WaitsFor::Answer),
             Handled::Pinged(ticket) => park(ticket, framing, head, WaitsFor::Ping),
-            Handled::NeedsBody(bytes_max) => match self.begin_upload(now, head, framing, bytes_max, out) {
-                Some(upload) => Phase::Body(upload),
-                None => return Step::Close { linger: true },
-            },
+            Handled::NeedsBody(bytes_max) => {
+                match self.begin_upload((now, conn), head, framing, bytes_max, out) {
+                    Some(upload) => Phase::Body(upload),
+                    None => return Step::Close { linger: true },
+                }
+            }
         };
         let waits = matches!(phase, Phase::Parked(_));
         if let Some(session) = self.sessions.get(conn) {

@@ -25,6 +25,7 @@ mod reply;
 mod session;
 mod tracker_routes;
 mod udp;
+mod uploads;
 
 pub use cors::Origins;
 pub use http::Shed;
@@ -105,6 +106,7 @@ pub struct Server {
     turns: metrics::Histogram,
     health: Health,
     pings: health::Pings,
+    uploads: uploads::Uploads,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
     files: ScrapeFiles,
@@ -153,6 +155,7 @@ impl Server {
             turns: metrics::Histogram::default(),
             health: Health::Good,
             pings: health::Pings::default(),
+            uploads: uploads::Uploads::default(),
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
             body: Vec::new(),
@@ -168,6 +171,7 @@ impl Server {
                 self.pinged(now, !matches!(answer, Answer::Error(_)));
             }
             FromStore::Answered { ticket, answer } => self.answered(now, ticket, answer),
+            FromStore::UploadTaken { ticket } => self.upload_taken(ticket),
             FromStore::Flushed { slices, completed, durable } => {
                 self.outbox.flushed();
                 if !durable {
@@ -198,6 +202,7 @@ impl Server {
 
     /// The machine's own errands.
     pub fn woke(&mut self, now: Now) {
+        self.outbox.new_turn();
         self.tracker.sweep(now);
         if self.outbox.takes_flush()
             && let Some(step) = self.tracker.flush(now)

@@ -1,7 +1,7 @@
 //! Mail to the store that the shell has not taken yet, and where the current flush stands.
 //!
-//! It cannot grow without bound: each parked connection has at most one message in it, and a flush puts in one step at
-//! a time.
+//! It cannot grow without bound: each parked connection has at most one message in it, each large upload a few parts,
+//! and a flush puts in one step at a time.
 
 use crate::base::InfoHashes;
 use crate::mailbox::{Ticket, ToReader, ToWriter};
@@ -34,6 +34,10 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct Outbox {
     mail: VecDeque<Mail>,
+    /// Parts of uploads, which must keep their order: what a full mailbox does not take stays first.
+    uploads: VecDeque<ToWriter>,
+    /// The mailbox did not take a part: no further one is tried in this turn.
+    uploads_wait: bool,
     /// A flush was handed over and has not been answered: no second one is begun, so that a slow disk is not buried.
     flush_under_way: bool,
 }
@@ -44,9 +48,20 @@ impl Outbox {
         self.mail.push_back(mail);
     }
 
+    /// Adds a message about an upload. At most a few parts of a few uploads wait here, whatever the store does.
+    pub fn upload(&mut self, message: ToWriter) {
+        self.uploads.push_back(message);
+    }
+
     /// Takes the oldest message out.
     pub fn pop(&mut self) -> Option<Mail> {
-        self.mail.pop_front()
+        let upload = |uploads: &mut VecDeque<ToWriter>| uploads.pop_front().map(Mail::Write);
+        self.mail.pop_front().or_else(|| if self.uploads_wait { None } else { upload(&mut self.uploads) })
+    }
+
+    /// A new turn: the mailbox may have room again.
+    pub fn new_turn(&mut self) {
+        self.uploads_wait = false;
     }
 
     /// Whether a flush may go on.
@@ -73,6 +88,8 @@ impl Outbox {
 
     /// The last messages.
     pub fn stop(&mut self) {
+        // Whose upload is not complete by now will not be answered.
+        self.uploads.clear();
         self.push(Mail::Write(ToWriter::Stop));
         self.push(Mail::Read(ToReader::Stop));
     }
@@ -86,6 +103,15 @@ impl Outbox {
             }
             Mail::Write(ToWriter::Flush) => {
                 self.flush_under_way = false;
+                Refused::Nothing
+            }
+            Mail::Write(
+                upload @ (ToWriter::UploadPart { .. }
+                | ToWriter::UploadEnd { .. }
+                | ToWriter::UploadGone { .. }),
+            ) => {
+                self.uploads.push_front(upload);
+                self.uploads_wait = true;
                 Refused::Nothing
             }
             Mail::Write(write) => write.ticket().map_or(Refused::Nothing, Refused::Request),

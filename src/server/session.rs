@@ -68,8 +68,12 @@ pub struct Upload {
     pub framing: Framing,
     /// When it must be complete.
     pub complete_by: Millis,
-    /// Whether it counts among the large ones.
-    pub large: bool,
+    /// Under which it will be registered.
+    pub ticket: Ticket,
+    /// Whether it goes to the store in parts.
+    pub is_large: bool,
+    /// It is not read, because there is no room for more of it.
+    pub waits_for_room: bool,
 }
 
 /// A request that waits.
@@ -124,11 +128,17 @@ impl Session {
         self.generation == generation && self.timed == Some(at)
     }
 
+    /// Whether it is in the middle of this upload, and not read for want of room.
+    pub fn waits_for_room(&self, ticket: Ticket) -> bool {
+        matches!(&self.phase, Phase::Body(upload) if upload.ticket == ticket && upload.waits_for_room)
+    }
+
     /// The deadline of what the connection begins to do now.
     pub fn fresh_deadline(&self, now: Millis) -> Millis {
         match &self.phase {
             Phase::Head => now + HEAD_MS,
             Phase::Idle => now + IDLE_MS,
+            Phase::Body(upload) if upload.waits_for_room => upload.complete_by,
             Phase::Body(upload) => (now + BODY_MS).min(upload.complete_by),
             Phase::Skip(_) => now + BODY_MS,
             Phase::Parked(Parked { waits_for: WaitsFor::Ping, .. }) => now + HEALTH_MS,
@@ -150,8 +160,6 @@ pub struct Sessions {
     timers: BinaryHeap<Reverse<(Millis, u32, u32)>>,
     /// Connections with something to write since the shell last asked.
     pub ready: Vec<Conn>,
-    /// Large uploads under way.
-    pub large_uploads: u32,
     open: u32,
 }
 
@@ -185,9 +193,8 @@ impl Sessions {
 
     /// Forgets a connection.
     pub fn close(&mut self, conn: Conn) {
-        let Some(session) = self.slots.get_mut(conn.0 as usize).and_then(Option::take) else { return };
-        if let Phase::Body(Upload { large: true, .. }) = session.phase {
-            self.large_uploads -= 1;
+        if self.slots.get_mut(conn.0 as usize).and_then(Option::take).is_none() {
+            return;
         }
         self.open -= 1;
         self.free.push(conn.0);

@@ -317,7 +317,10 @@ mod tests {
         loop {
             match store.from_store.recv_timeout(Duration::from_secs(20)).expect("mail") {
                 FromStore::Answered { answer, .. } => return answer,
-                FromStore::Health { .. } | FromStore::Admission(_) | FromStore::Flushed { .. } => {}
+                FromStore::Health { .. }
+                | FromStore::Admission(_)
+                | FromStore::UploadTaken { .. }
+                | FromStore::Flushed { .. } => {}
             }
         }
     }

@@ -14,9 +14,10 @@ use crate::base::limits::{STORE_BATCH_BYTES, STORE_QUEUE_MAX};
 use crate::base::{InfoHashes, UnixSeconds};
 use crate::mailbox::{AdmissionChange, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
 use crate::registry::catalogue::Change;
-use crate::registry::{Answer, ApiError, HashText, Registration, api, parse_registration};
+use crate::registry::{Answer, ApiError, HashText, Intake, Registration, api, parse_registration};
 use crossbeam_channel::{Receiver, Sender};
 use rusqlite::{Connection, Savepoint, TransactionBehavior, params};
+use std::collections::HashMap;
 
 /// What a request changed.
 pub(super) struct Done {
@@ -39,6 +40,8 @@ pub(super) struct Writer {
     writable: bool,
     /// Damage was seen: nothing is written any more.
     corrupt: bool,
+    /// Large bodies of which parts have come; the server bounds their number and their bytes.
+    uploads: HashMap<Ticket, Intake>,
     /// What the tracker has handed over and is in no hurry about: it goes with the next commit.
     held: Held,
 }
@@ -70,6 +73,18 @@ struct Batch {
     stop: bool,
 }
 
+impl Batch {
+    fn register(&mut self, ticket: Ticket, registration: Result<Registration, ApiError>, at: UnixSeconds) {
+        match registration {
+            Ok(registration) => {
+                let registration = Box::new(registration);
+                self.requests.push((ticket, Request::Register { registration, at }));
+            }
+            Err(error) => self.refused.push((ticket, error)),
+        }
+    }
+}
+
 impl Held {
     fn is_empty(&self) -> bool {
         self.slices.is_empty() && self.completions.is_empty()
@@ -85,7 +100,8 @@ impl Writer {
         to_reader: Sender<ToReader>,
         post: Post,
     ) -> Self {
-        Self { db, times, strip, to_reader, post, writable: true, corrupt: false, held: Held::default() }
+        let (uploads, held) = (HashMap::new(), Held::default());
+        Self { db, times, strip, to_reader, post, writable: true, corrupt: false, uploads, held }
     }
 
     /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
@@ -118,18 +134,25 @@ impl Writer {
 
     fn sort(&mut self, message: ToWriter, batch: &mut Batch) -> usize {
         let (ticket, request) = match message {
-            ToWriter::Register { ticket, body, at } => match parse_registration(&body, &*self.strip) {
-                Ok(registration) => {
-                    batch
-                        .requests
-                        .push((ticket, Request::Register { registration: registration.into(), at }));
-                    return body.len();
-                }
-                Err(error) => {
-                    batch.refused.push((ticket, error));
-                    return body.len();
-                }
-            },
+            ToWriter::Register { ticket, body, at } => {
+                batch.register(ticket, parse_registration(&body, &*self.strip), at);
+                return body.len();
+            }
+            ToWriter::UploadPart { ticket, bytes } => {
+                self.uploads.entry(ticket).or_default().push(&bytes);
+                self.post.put(FromStore::UploadTaken { ticket });
+                return bytes.len();
+            }
+            ToWriter::UploadEnd { ticket, at } => {
+                let intake = self.uploads.remove(&ticket).unwrap_or_default();
+                let bytes = intake.bytes_held();
+                batch.register(ticket, intake.finish(&*self.strip), at);
+                return bytes;
+            }
+            ToWriter::UploadGone { ticket } => {
+                self.uploads.remove(&ticket);
+                return 0;
+            }
             ToWriter::Takedown { ticket, hash, reason, at } => {
                 (ticket, Request::Takedown { hash, reason, at })
             }

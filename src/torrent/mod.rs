@@ -29,7 +29,7 @@ pub use layout::Layout;
 pub use magnet::Magnet;
 pub use malformed::Malformed;
 pub use metainfo::{About, File, Metainfo};
-pub use rewrite::rewrite_trackers;
+pub use rewrite::{CHANGED_URLS_MAX, rewrite_trackers, shorten_trackers};
 
 use crate::base::{V1Hash, V2Hash};
 use sha1::Sha1;

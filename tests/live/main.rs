@@ -20,4 +20,5 @@ mod robust;
 mod sockets;
 mod swarm;
 mod transmission;
+mod uploads;
 mod wires;

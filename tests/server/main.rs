@@ -21,3 +21,4 @@ mod timers;
 mod udp;
 mod udp_errors;
 mod udp_peers;
+mod uploads;

@@ -123,6 +123,7 @@ fn four_broken_uploads_leave_room_for_the_next() {
         }
         daemon.server.closed(conn);
     }
+    let head = format!("POST /api/registry HTTP/1.1\r\n{HOST}Content-Length: 2000000\r\n\r\n");
     let conns: Vec<_> = (0..5).map(|_| daemon.open(PEER)).collect();
     for conn in &conns[..4] {
         assert_eq!(daemon.send(*conn, &head), (Vec::new(), Next::Read));

@@ -121,7 +121,7 @@ impl Desk {
                 FromStore::Answered { ticket, answer } if ticket == wanted => return (answer, changes),
                 FromStore::Answered { .. } => panic!("an answer to somebody else"),
                 FromStore::Admission(change) => changes.push(change),
-                FromStore::Flushed { .. } | FromStore::Health { .. } => {}
+                FromStore::Flushed { .. } | FromStore::Health { .. } | FromStore::UploadTaken { .. } => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the registry learns of an upload, and the rewriting of its tracker URLs.
 
 use weightless::base::InfoHashes;
-use weightless::torrent::{Malformed, inspect, rewrite_trackers};
+use weightless::torrent::{CHANGED_URLS_MAX, Malformed, inspect, rewrite_trackers, shorten_trackers};
 
 const V1_DIR: &[u8] = b"d8:announce9:udp://a:14:infod5:filesld6:lengthi3e4:pathl1:a1:beed4:attr1:p6:lengthi5e4:pathl4:.pad1:5eed6:lengthi2e4:pathl1:ceee4:name1:d12:piece lengthi8e6:pieces40:0123456789012345678901234567890123456789ee";
 
@@ -73,4 +73,28 @@ fn only_tracker_urls_change() {
     );
     assert_eq!(rewrite_trackers(torrent, |_| None).unwrap(), torrent);
     assert_eq!(rewrite_trackers(b"le", |_| None), Err(Malformed::NotATorrent));
+}
+
+#[test]
+fn changes_in_place_are_those_of_a_copy() {
+    let torrent =
+        b"d3:abc3:abc13:announce-listll3:abc3:xyze3:abcl3:abcee4:infod4:name1:ae8:announce3:abc1:zi1ee"
+            .to_vec();
+    for to in ["", "a", "abc", "longer than before"] {
+        let change = |url: &[u8]| (url == b"abc").then(|| to.as_bytes().to_vec());
+        let copy = rewrite_trackers(&torrent, change).unwrap();
+        assert_eq!(shorten_trackers(torrent.clone(), change).unwrap(), copy, "{to}");
+        assert_eq!(copy == torrent, to == "abc");
+    }
+    assert_eq!(shorten_trackers(torrent.clone(), |_| None).unwrap(), torrent);
+}
+
+#[test]
+fn a_file_of_nothing_but_urls_is_refused_at_the_bound() {
+    let torrent = |urls: usize| format!("d13:announce-listl{}e4:infodee", "1:a".repeat(urls)).into_bytes();
+    let empty = |_: &[u8]| Some(Vec::new());
+    let changed = shorten_trackers(torrent(CHANGED_URLS_MAX), empty).unwrap();
+    assert_eq!(changed.len(), torrent(CHANGED_URLS_MAX).len() - CHANGED_URLS_MAX);
+    assert_eq!(shorten_trackers(torrent(CHANGED_URLS_MAX + 1), empty), Err(Malformed::NotATorrent));
+    assert!(shorten_trackers(torrent(CHANGED_URLS_MAX + 1), |_| None).is_ok());
 }
