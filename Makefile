@@ -15,6 +15,12 @@ BIN := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share/weightless
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 DOC := $(DESTDIR)$(PREFIX)/share/doc/weightless
+# Manual pages and completions, made by the programs themselves.
+PAGES := $(OUT)/release/pages
+MAN := $(DESTDIR)$(PREFIX)/share/man
+BASH := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test test-tools check bench bench-compare bench-growth install uninstall clean
@@ -26,6 +32,10 @@ build: ## build weightless and wl for use, into target/release
 	$(CARGO) build --release --locked -p weightless
 	# On its own: built together with the daemon, wl would share the daemon's features, SQLite among them.
 	$(CARGO) build --release --locked -p wl
+	@mkdir -p $(PAGES)
+	$(OUT)/release/weightless --man > $(PAGES)/weightless.8
+	$(OUT)/release/wl help --man > $(PAGES)/wl.1
+	@for shell in bash zsh fish; do $(OUT)/release/wl completions $$shell > $(PAGES)/wl.$$shell || exit 1; done
 
 run: build ## build, then start a tracker on http 8080 and udp 1337 with ./weightless.db
 	@printf '%s\n' '' \
@@ -68,7 +78,7 @@ bench-growth: ## what an announce costs in small and large tables, and its laten
 	@bench/growth.sh
 
 install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing
-	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl || { echo 'nothing is built: run make first (make build)'; exit 1; }
+	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl -a -f $(PAGES)/wl.fish || { echo 'nothing is built: run make first (make build)'; exit 1; }
 	install -Dm755 $(OUT)/release/weightless $(BIN)/weightless
 	install -Dm755 $(OUT)/release/wl $(BIN)/wl
 	ln -sf weightless $(BIN)/pico-tracker
@@ -76,9 +86,15 @@ install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds not
 	sed 's|@BIN@|$(PREFIX)/bin|g' packaging/weightless.service > $(UNITS)/weightless.service
 	chmod 644 $(UNITS)/weightless.service
 	install -Dm644 LICENSE $(DOC)/LICENSE
+	install -Dm644 $(PAGES)/wl.1 $(MAN)/man1/wl.1
+	install -Dm644 $(PAGES)/weightless.8 $(MAN)/man8/weightless.8
+	install -Dm644 $(PAGES)/wl.bash $(BASH)/wl
+	install -Dm644 $(PAGES)/wl.zsh $(ZSH)/_wl
+	install -Dm644 $(PAGES)/wl.fish $(FISH)/wl.fish
 
 uninstall: ## remove what install put there
 	rm -f $(BIN)/weightless $(BIN)/wl $(BIN)/pico-tracker $(UNITS)/weightless.service $(DOC)/LICENSE
+	rm -f $(MAN)/man1/wl.1 $(MAN)/man8/weightless.8 $(BASH)/wl $(ZSH)/_wl $(FISH)/wl.fish
 	rmdir --ignore-fail-on-non-empty $(DOC) $(UNITS) 2>/dev/null || true
 
 clean: ## remove what was built, and the python venv of the tests

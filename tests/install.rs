@@ -5,12 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const INSTALLED: [&str; 5] = [
+const INSTALLED: [&str; 10] = [
     "usr/bin/pico-tracker",
     "usr/bin/weightless",
     "usr/bin/wl",
     "usr/lib/systemd/system/weightless.service",
+    "usr/share/bash-completion/completions/wl",
     "usr/share/doc/weightless/LICENSE",
+    "usr/share/fish/vendor_completions.d/wl.fish",
+    "usr/share/man/man1/wl.1",
+    "usr/share/man/man8/weightless.8",
+    "usr/share/zsh/site-functions/_wl",
 ];
 
 #[test]
@@ -26,6 +31,11 @@ fn install_and_uninstall_below_prefix_and_destdir() {
         let program = built.join("release").join(name);
         fs::write(&program, name).expect("a file");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our file");
+    }
+    let pages = built.join("release/pages");
+    fs::create_dir_all(&pages).expect("a folder");
+    for name in ["wl.1", "weightless.8", "wl.bash", "wl.zsh", "wl.fish"] {
+        fs::write(pages.join(name), name).expect("a file");
     }
     // Twice: an update installs over what is there.
     for _ in 0..2 {

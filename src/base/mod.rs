@@ -6,6 +6,7 @@ pub mod limits;
 pub mod now;
 pub mod peer_id;
 pub mod rng;
+pub mod roff;
 
 pub use cidr::Cidr;
 pub use info_hash::{InfoHashes, SwarmKey, V1Hash, V2Hash};

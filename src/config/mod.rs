@@ -137,6 +137,7 @@ impl Config {
         let Flags { values, env_file, action } = source::read_flags(personality, args)?;
         match action {
             Action::Help => return Ok(Command::Help(show::help(personality))),
+            Action::Manual => return Ok(Command::Help(show::manual())),
             Action::Version => return Ok(Command::Version),
             Action::Run | Action::CheckConfig | Action::UsageStatus | Action::HealthCheck => {}
         }
@@ -148,7 +149,7 @@ impl Config {
             Action::CheckConfig => Command::CheckConfig(config),
             Action::UsageStatus => Command::UsageStatus(config),
             Action::HealthCheck => Command::HealthCheck(config),
-            Action::Run | Action::Help | Action::Version => Command::Run(config),
+            Action::Run | Action::Help | Action::Manual | Action::Version => Command::Run(config),
         })
     }
 

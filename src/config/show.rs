@@ -4,6 +4,7 @@ use super::Config;
 use super::error::printable;
 use super::source::{ACTIONS, Personality, Setting};
 use super::table::{ROWS, Row};
+use crate::base::roff::Page;
 use std::fmt::Write;
 
 /// The text of `--help`.
@@ -35,6 +36,37 @@ pub(super) fn help(personality: Personality) -> String {
         let _ = write!(text, "\n  {}\n      {help}\n", names.join(", "));
     }
     text
+}
+
+/// The manual page weightless(8).
+pub(super) fn manual() -> String {
+    let mut page = Page::new("weightless", 8, env!("CARGO_PKG_VERSION"));
+    page.section("name").paragraph("weightless - BitTorrent tracker and data registry");
+    page.section("synopsis").paragraph("weightless [--flag value | --flag=value]...");
+    page.section("description").paragraph(
+        "weightless answers BitTorrent announces and scrapes over HTTP and UDP, and keeps a registry of torrents. It \
+         serves what was registered, unless it is told otherwise. A setting comes from its flag, else from the \
+         environment variable, else from the environment file, else it has its default.",
+    );
+    page.section("settings");
+    for row in ROWS {
+        let flag = row.flag.map(|flag| format!("--{flag}"));
+        let names: Vec<_> = flag.into_iter().chain(names_of(row)).collect();
+        let default = if row.default.is_empty() { "unset" } else { row.default };
+        page.item(&names.join(", "), &format!("{} ({}; default {default})", row.help, row.range));
+    }
+    page.item("--env-file FILE", "read variables from lines KEY=VALUE of this file");
+    page.section("actions");
+    for (long, short, _, help) in ACTIONS {
+        let short =
+            short.filter(|short| *short == "h").map(|short| format!(", -{short}")).unwrap_or_default();
+        page.item(&format!("--{long}{short}"), help);
+    }
+    page.section("signals");
+    page.item("SIGHUP", "read the environment file and the whitelist again");
+    page.item("SIGTERM, SIGINT", "store the swarms and end");
+    page.section("see also").paragraph("wl(1)");
+    page.finish()
 }
 
 fn dashed(personality: Personality, flag: &str) -> String {

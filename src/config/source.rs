@@ -129,6 +129,7 @@ impl Personality {
 pub(super) enum Action {
     Run,
     Help,
+    Manual,
     Version,
     CheckConfig,
     UsageStatus,
@@ -141,6 +142,7 @@ pub(super) const ACTIONS: &[(&str, Option<&str>, Action, &str)] = &[
     ("usage-status", None, Action::UsageStatus, "print the state of the usage accounts, and end"),
     ("healthcheck", None, Action::HealthCheck, "ask the running daemon whether it is well, and end"),
     ("help", Some("h"), Action::Help, "print this, and end"),
+    ("man", None, Action::Manual, "print the manual page in roff, and end"),
     ("version", Some("v"), Action::Version, "print name, version and commit, and end"),
 ];
 
@@ -170,7 +172,7 @@ pub(super) fn read_flags(
         let unknown = || ConfigError::UnknownFlag(name.to_owned());
         match meaning_of(personality, name).ok_or_else(unknown)? {
             // Help wins over whatever else is wrong, but not over what was wrong before it.
-            Meaning::Action(action @ (Action::Help | Action::Version)) => {
+            Meaning::Action(action @ (Action::Help | Action::Manual | Action::Version)) => {
                 flags.action = action;
                 return Ok(flags);
             }

@@ -39,6 +39,8 @@ pub struct Flag {
     pub default: &'static str,
     /// One line of help.
     pub help: &'static str,
+    /// All values it takes, where they are few; for completion.
+    pub choices: &'static [&'static str],
 }
 
 /// What a flag takes.
@@ -54,17 +56,17 @@ pub enum Takes {
 
 /// A switch.
 pub const fn switch(name: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, takes: Takes::Nothing, env: "", default: "", help }
+    Flag { name, short: None, takes: Takes::Nothing, env: "", default: "", help, choices: &[] }
 }
 
 /// A flag with one value.
 pub const fn one(name: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, takes: Takes::One(value), env: "", default: "", help }
+    Flag { name, short: None, takes: Takes::One(value), env: "", default: "", help, choices: &[] }
 }
 
 /// A flag that may be given several times.
 pub const fn many(name: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, takes: Takes::Many(value), env: "", default: "", help }
+    Flag { name, short: None, takes: Takes::Many(value), env: "", default: "", help, choices: &[] }
 }
 
 impl Flag {
@@ -77,6 +79,12 @@ impl Flag {
     /// Adds a variable that stands in for the flag.
     pub const fn env(mut self, env: &'static str) -> Self {
         self.env = env;
+        self
+    }
+
+    /// Names all values it takes.
+    pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
+        self.choices = choices;
         self
     }
 

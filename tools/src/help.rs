@@ -4,12 +4,16 @@ use crate::Done;
 use crate::cmd::COMMANDS;
 use crate::failure::Failure;
 use crate::flags::{COMMON, Command, Flag, Takes};
+use crate::manual;
 use crate::nearest::nearest;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 
-/// `wl help` and `wl help CMD`.
+/// `wl help` and `wl help CMD`; `wl help --man` is the manual page, for whoever installs.
 pub fn answer(words: &[OsString]) -> Result<Done, Failure> {
+    if words.iter().any(|word| word == "--man") {
+        return Ok(Done { text: manual::page(), ..Done::default() });
+    }
     let text = match words.iter().find(|word| !word.as_encoded_bytes().starts_with(b"-")) {
         Some(name) => of(find(name)?),
         None => overview(),
@@ -35,9 +39,9 @@ fn overview() -> String {
         String::from("wl makes torrents, registers them with a Weightless tracker and checks data.\n\n");
     text.push_str("Usage: wl COMMAND [flags] [arguments]\n\nCommands:\n");
     for command in COMMANDS {
-        let _ = writeln!(text, "  {:<10} {}", command.name, command.about);
+        let _ = writeln!(text, "  {:<11} {}", command.name, command.about);
     }
-    text.push_str("  help       show this, or the help of a command\n\nExamples:\n");
+    text.push_str("  help        show this, or the help of a command\n\nExamples:\n");
     text.push_str("  wl create ./dataset           make dataset.torrent and register it\n");
     text.push_str("  wl verify dataset.torrent .   check the files below this directory\n\n");
     text.push_str("wl COMMAND --help shows flags and examples of a command.\n");
@@ -61,25 +65,34 @@ pub fn of(command: &Command) -> String {
     text
 }
 
-fn capitalised(text: &str) -> String {
+/// The text with its first letter as a capital.
+pub fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn flag_lines(text: &mut String, flag: &Flag) {
+    let head = format!("  {}", head_of(flag));
+    let _ = writeln!(text, "{head:<30} {}{}", flag.help, default_of(flag));
+}
+
+/// The forms of a flag and its value; those without a short form are indented by its width.
+pub fn head_of(flag: &Flag) -> String {
     let short = flag.short.map_or_else(|| "    ".into(), |short| format!("-{short}, "));
     let value = match flag.takes {
         Takes::Nothing => String::new(),
         Takes::One(value) => format!(" {value}"),
         Takes::Many(value) => format!(" {value} ..."),
     };
-    let head = format!("  {short}--{}{value}", flag.name);
-    let _ = write!(text, "{head:<30} {}", flag.help);
+    format!("{short}--{}{value}", flag.name)
+}
+
+/// What holds when a flag is absent, in words; empty for nothing.
+pub fn default_of(flag: &Flag) -> String {
     match (flag.env, flag.default) {
-        ("", "") => {}
-        ("", default) => text.push_str(&format!(" (default {default})")),
-        (env, "") => text.push_str(&format!(" (default ${env})")),
-        (env, default) => text.push_str(&format!(" (default ${env}, else {default})")),
+        ("", "") => String::new(),
+        ("", default) => format!(" (default {default})"),
+        (env, "") => format!(" (default ${env})"),
+        (env, default) => format!(" (default ${env}, else {default})"),
     }
-    text.push('\n');
 }

@@ -11,6 +11,7 @@ mod hash;
 mod help;
 mod http;
 mod key;
+mod manual;
 mod nearest;
 mod progress;
 mod save;

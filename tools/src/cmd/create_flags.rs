@@ -13,9 +13,11 @@ use weightless::torrent::{Kind, piece_length};
 
 const PIECE_LENGTH: Flag =
     one("piece-length", "BYTES", "a power of two from 16K to 64M, or auto").default("262144");
-const FORMAT: Flag = one("format", "KIND", "hybrid, v1 or v2").default("hybrid");
-const SYMLINKS: Flag =
-    one("symlinks", "HOW", "links below a directory: skip, follow or error").default("skip");
+const FORMAT: Flag =
+    one("format", "KIND", "hybrid, v1 or v2").default("hybrid").choices(&["hybrid", "v1", "v2"]);
+const SYMLINKS: Flag = one("symlinks", "HOW", "links below a directory: skip, follow or error")
+    .default("skip")
+    .choices(&["skip", "follow", "error"]);
 const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
 
 const STREAM: Flag = one("stream", "URL", "hash a remote http(s) file, which becomes the first web seed");

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod check_http;
 pub mod check_udp;
+pub mod completions;
 pub mod create;
 pub mod create_flags;
 pub mod create_hash;
@@ -34,6 +35,7 @@ pub const COMMANDS: &[&Command] = &[
     &search::COMMAND,
     &takedown::COMMAND,
     &check::COMMAND,
+    &completions::COMMAND,
     &version::COMMAND,
 ];
 

@@ -22,7 +22,7 @@ pub const COMMAND: Command = Command {
         one("category", "TEXT", "only this category"),
         one("publisher", "TEXT", "only this publisher"),
         one("tags", "TEXT", "only entries whose tags contain this"),
-        one("sort", "ORDER", "created_at, completions or seeders").default("created_at"),
+        one("sort", "ORDER", "created_at, completions or seeders").default("created_at").choices(SORTS),
         one("limit", "N", "entries in the answer, 1-100").default("50"),
         one("offset", "N", "entries to skip").default("0"),
     ],
@@ -33,6 +33,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
+const SORTS: &[&str] = &["created_at", "completions", "seeders"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
@@ -72,11 +73,10 @@ fn query(context: &Context) -> Result<String, Failure> {
         [text] => add("q", text.to_str().ok_or_else(|| Failure::usage("QUERY is not UTF-8"))?),
         _ => return Err(Failure::usage("more than one QUERY").hint("quote a query of several words")),
     }
-    let sorts = ["created_at", "completions", "seeders"];
     for flag in COMMAND.flags.iter().filter(|flag| flag.name != TRACKER.name) {
         let value = context.args.text(flag, &context.env)?;
         let fits = match flag.name {
-            "sort" => sorts.contains(&value.as_str()),
+            "sort" => SORTS.contains(&value.as_str()),
             "limit" => value.parse().is_ok_and(|n: u32| (1..=100).contains(&n)),
             "offset" => value.parse::<u64>().is_ok(),
             _ => true,

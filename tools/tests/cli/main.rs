@@ -3,6 +3,7 @@
 
 mod clients;
 mod commands;
+mod completing;
 mod files;
 mod random_trees;
 mod registering;
