@@ -25,14 +25,15 @@ pub(super) fn entry(value: Value<'_>) -> Result<Entry<'_>, Malformed> {
     let [length, path, path_utf8, attr] = value.pick([b"length", b"path", b"path.utf-8", b"attr"]);
     let attr = attr.and_then(|attr| attr.as_bytes()).unwrap_or_default();
     let (pad, symlink) = (attr.contains(&b'p'), attr.contains(&b'l'));
-    let length = natural(length).ok_or(bad)?;
+    // A symlink has no bytes, whatever it says; some makers leave its length out.
+    let length = if symlink { 0 } else { natural(length).ok_or(bad)? };
     match path {
         Some(path) if !is_path(path) => return Err(bad),
         None if !pad => return Err(bad),
         _ => {}
     }
     let path_utf8 = path_utf8.filter(|path| is_path(*path));
-    Ok(Entry { length: if symlink { 0 } else { length }, path, path_utf8, pad, symlink })
+    Ok(Entry { length, path, path_utf8, pad, symlink })
 }
 
 /// An integer that is present and not negative.

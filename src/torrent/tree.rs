@@ -70,10 +70,11 @@ fn leaf(tokens: &mut Tokens<'_>) -> Result<Leaf, Malformed> {
     if attr.contains(&b'p') {
         return Err(bad);
     }
-    let length = length.and_then(|length| length.as_int()).and_then(|n| u64::try_from(n).ok()).ok_or(bad)?;
+    // A symlink has no bytes, whatever it says; some makers leave its length out.
     if attr.contains(&b'l') {
         return Ok(Leaf { length: 0, root: None, symlink: true });
     }
+    let length = length.and_then(|length| length.as_int()).and_then(|n| u64::try_from(n).ok()).ok_or(bad)?;
     if length == 0 {
         return Ok(Leaf { length, root: None, symlink: false });
     }

@@ -229,6 +229,21 @@ fn what_else_must_be_accepted() {
     let B::D(one) = linked.at("info").at("file tree").clone() else { unreachable!() };
     linked.at("info").set("file tree", d([("f", one[0].1.clone()), ("g", link)]));
     assert!(read(&linked).unwrap().files()[1].symlink);
+    // Its length may be missing; a file's may not.
+    let target = || ("symlink path", B::L(vec![s("f")]));
+    for (attr, expected) in [("l", None), ("x", Some(Malformed::BadFileTree))] {
+        let link = d([("", d([("attr", s(attr)), target()]))]);
+        linked.at("info").set("file tree", d([("f", one[0].1.clone()), ("g", link)]));
+        assert_eq!(read(&linked).err(), expected);
+    }
+    for (attr, expected) in [("l", None), ("x", Some(Malformed::BadFileEntry))] {
+        let mut listed = v1_file(5);
+        listed.at("info").remove("length");
+        let file = d([("length", B::I(5)), ("path", B::L(vec![s("f")]))]);
+        let link = d([("attr", s(attr)), ("path", B::L(vec![s("g")])), target()]);
+        listed.at("info").set("files", B::L(vec![file, link]));
+        assert_eq!(read(&listed).err(), expected);
+    }
 }
 
 #[test]

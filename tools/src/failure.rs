@@ -101,7 +101,13 @@ pub fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         io::ErrorKind::StorageFull => "no space left".into(),
         io::ErrorKind::ReadOnlyFilesystem => "read-only file system".into(),
-        _ => error.to_string(),
+        _ => {
+            // The system's words without its number: "Too many levels of symbolic links (os error 40)".
+            let text = error.to_string();
+            let words = text.split(" (os error").next().unwrap_or(&text);
+            let mut chars = words.chars();
+            chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 fn paths(place: &Place, line: &str) -> String {
@@ -54,21 +54,13 @@ fn links_are_skipped_followed_or_an_error() {
 }
 
 #[test]
-fn pipes_do_not_block_and_unreadable_files_end_the_work() {
+fn pipes_do_not_block() {
     let place = Place::new();
     place.file("t/real", 5);
     let made = std::process::Command::new("mkfifo").arg(place.path().join("t/pipe")).status().unwrap();
     assert!(made.success());
     let ran = place.wl("create --no-register t");
     assert!(ran.code == 0 && ran.stderr.contains("not a regular file"), "{}", ran.stderr);
-    let secret = place.file("t/secret", 5);
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // Root reads everything; only somebody else can see the refusal.
-    if std::fs::File::open(&secret).is_err() {
-        let ran = place.wl("create --no-register --out x.torrent t");
-        assert!(ran.code == 3 && ran.stderr.contains("t/secret: permission denied"), "{}", ran.stderr);
-        assert!(!place.path().join("x.torrent").exists());
-    }
 }
 
 #[test]

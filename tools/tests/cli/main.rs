@@ -5,6 +5,7 @@ mod clients;
 mod commands;
 mod completing;
 mod files;
+mod mishaps;
 mod random_trees;
 mod registering;
 mod signing;
