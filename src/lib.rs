@@ -6,6 +6,8 @@
 pub mod base;
 #[cfg(feature = "daemon")]
 pub mod config;
+#[cfg(feature = "daemon")]
+pub mod logging;
 pub mod mailbox;
 #[cfg(feature = "daemon")]
 pub mod reactor;

@@ -3,11 +3,15 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use weightless::base::limits;
-use weightless::config::{Command, Config, ConfigError, CorsOrigin, DbPath, Probe, Source};
+use weightless::config::{
+    Command, Config, ConfigError, CorsOrigin, DbPath, Probe, Source, unknown_variables,
+};
+use weightless::logging::{self, Lines};
 use weightless::reactor::{self, Ended, Ends, Listen, Reactor, Seat};
 use weightless::server::{Origins, ProcessStats, Server, Settings};
 use weightless::store::{self, StoreConfig};
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
         Ok(Command::Version) => say(&format!("weightless {VERSION} ({COMMIT})\n")),
         Ok(Command::CheckConfig(config)) => check_config(&config),
         Ok(Command::HealthCheck(config)) => health_check(&config),
+        Ok(Command::Backup(config, to)) => backup(&config, &to),
         Ok(Command::UsageStatus(_)) => {
             eprintln!("weightless: usage accounting is not in use");
             ExitCode::FAILURE
@@ -58,17 +63,38 @@ fn check_config(config: &Config) -> ExitCode {
     }
 }
 
+/// Copies the database, also while a tracker serves from it.
+fn backup(config: &Config, to: &Path) -> ExitCode {
+    let DbPath::File(from) = &config.db_path else {
+        eprintln!("weightless: --backup: DB_PATH is :memory:, there is nothing to copy");
+        return ExitCode::from(2);
+    };
+    match store::backup(from, to) {
+        Ok(bytes) => say(&format!("{} bytes of {} are in {}\n", bytes, from.display(), to.display())),
+        Err(error) => {
+            eprintln!("weightless: --backup: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(config: &Config) -> ExitCode {
-    start_log(config);
-    config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let log = logging::start(config.log_format, config.log_filter());
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let unknown = unknown_variables(names);
+    config.warnings.iter().chain(&unknown).for_each(|warning| log::warn!("{warning}"));
     for name in
         NOT_IN_USE.iter().filter(|name| !matches!(config.origin.of(name), None | Some(Source::Default)))
     {
         log::warn!("{name} is set, but nothing uses it yet");
     }
-    match serve(config) {
+    match serve(config, log) {
         Ok(Ended::Cleanly) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce(signal)) => std::process::exit(128 + signal),
+        Ok(Ended::TooLate) => {
+            log::error!("the database was too slow: what counts is its last flush");
+            std::process::exit(1)
+        }
         Err(why) => {
             log::error!("{why}");
             eprintln!("weightless: {why}");
@@ -78,12 +104,13 @@ fn run(config: &Config) -> ExitCode {
 }
 
 /// Everything that can fail is done before the ready line; after it the daemon serves.
-fn serve(config: &Config) -> Result<Ended, String> {
+fn serve(config: &Config, log: Lines) -> Result<Ended, String> {
     let descriptors = raise_descriptor_limit();
+    let passkey = Arc::new(RwLock::new(passkey_key(config)));
     let store_config = StoreConfig {
         path: store_path(&config.db_path),
         wal_autocheckpoint: config.wal_autocheckpoint,
-        strip_passkey: strip_passkey(config),
+        strip_passkey: strip_passkey(&passkey),
     };
     let (opened, loaded) = store::open(&store_config).map_err(|error| error.to_string())?;
     let listen = Listen { addresses: config.bind.clone(), tcp: config.port, udp: config.udp_port };
@@ -113,6 +140,8 @@ fn serve(config: &Config) -> Result<Ended, String> {
             watcher.look_now();
         }
         reload(&mut current, server, descriptors);
+        log.set_filter(current.log_filter());
+        *passkey.write().unwrap_or_else(PoisonError::into_inner) = passkey_key(&current);
     });
     let reactor = seat.with(server, ends, reload).map_err(|error| format!("cannot poll: {error}"))?;
     println!("{ready}");
@@ -207,15 +236,17 @@ fn store_path(path: &DbPath) -> store::DbPath {
 }
 
 /// Uploaded torrents must not publish their uploader's passkey: anybody could announce as that user.
-fn strip_passkey(config: &Config) -> store::StripPasskey {
-    let key = config.tracker_secret.as_ref().map(|secret| PasskeyKey::new(secret.bytes()));
-    Arc::new(move |url| passkey::strip_from_url(url, key.as_ref()?))
+/// The key is the one that counts at that moment: SIGHUP may change it.
+fn strip_passkey(key: &Arc<RwLock<Option<PasskeyKey>>>) -> store::StripPasskey {
+    let key = key.clone();
+    Arc::new(move |url| {
+        let key = key.read().unwrap_or_else(PoisonError::into_inner);
+        passkey::strip_from_url(url, key.as_ref()?)
+    })
 }
 
-fn start_log(config: &Config) {
-    let mut builder = env_logger::Builder::new();
-    builder.parse_filters(config.log_filter());
-    builder.init();
+fn passkey_key(config: &Config) -> Option<PasskeyKey> {
+    config.tracker_secret.as_ref().map(|secret| PasskeyKey::new(secret.bytes()))
 }
 
 /// As many descriptors as the system lets us have; each connection is one.
@@ -320,7 +351,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 /// Settings that are read and checked, and wait for the rooms that will use them.
-const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT", "LOG_FORMAT"];
+const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT"];
 const PROBE: Duration = Duration::from_millis(2_500);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.

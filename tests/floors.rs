@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["tracker", "registry"],
     &["mailbox"],
     &["server"],
-    &["reactor", "store", "hub", "whitelist"],
+    &["reactor", "store", "hub", "whitelist", "logging"],
     &["main"],
 ];
 /// The floor of the rooms that may ask the operating system.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: libtorrent and schemathesis in a python venv,
-# npm's bittorrent-tracker beside it, aria2, transmission, iproute2.
+# npm's bittorrent-tracker beside it, aria2, transmission, iproute2, sqlite3.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -52,6 +52,11 @@ fi
 if ! command -v ip >/dev/null; then
     echo 'installing iproute2'
     apt_install iproute2
+fi
+
+if ! command -v sqlite3 >/dev/null; then
+    echo 'installing sqlite3'
+    apt_install sqlite3
 fi
 
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then

@@ -43,7 +43,7 @@ pub enum ConfigError {
     MissingValue(OsString),
     /// An argument that is no flag.
     Positional(OsString),
-    /// Two of `--check-config`, `--usage-status`, `--healthcheck`.
+    /// Two of `--check-config`, `--usage-status`, `--healthcheck`, `--backup`.
     TwoActions,
     /// The environment file cannot be read.
     EnvFile {
@@ -89,7 +89,7 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::TwoActions => {
-                f.write_str("only one of --check-config, --usage-status, --healthcheck at a time")
+                f.write_str("only one of --check-config, --usage-status, --healthcheck, --backup at a time")
             }
             Self::EnvFile { path, kind } => write!(f, "environment file {}: {kind}", path.display()),
         }

@@ -108,6 +108,8 @@ pub enum Command {
     CheckConfig(Box<Config>),
     /// Print the state of the usage accounts of this database.
     UsageStatus(Box<Config>),
+    /// Copy the database of these settings to this new file.
+    Backup(Box<Config>, PathBuf),
     /// Ask the daemon at [`Config::probe`] whether it is well.
     HealthCheck(Box<Config>),
 }
@@ -134,12 +136,16 @@ impl Config {
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Command, ConfigError> {
         let personality = Personality::of(argv0);
-        let Flags { values, env_file, action } = source::read_flags(personality, args)?;
+        let Flags { values, env_file, backup, action } = source::read_flags(personality, args)?;
         match action {
             Action::Help => return Ok(Command::Help(show::help(personality))),
             Action::Manual => return Ok(Command::Help(show::manual())),
             Action::Version => return Ok(Command::Version),
-            Action::Run | Action::CheckConfig | Action::UsageStatus | Action::HealthCheck => {}
+            Action::Run
+            | Action::CheckConfig
+            | Action::UsageStatus
+            | Action::HealthCheck
+            | Action::Backup => {}
         }
         let file = source::read_env_file(env_file.as_deref(), read_file)?;
         let (origin, warnings) = source::settle(personality, values, env, file)?;
@@ -149,6 +155,7 @@ impl Config {
             Action::CheckConfig => Command::CheckConfig(config),
             Action::UsageStatus => Command::UsageStatus(config),
             Action::HealthCheck => Command::HealthCheck(config),
+            Action::Backup => Command::Backup(config, backup.unwrap_or_default()),
             Action::Run | Action::Help | Action::Manual | Action::Version => Command::Run(config),
         })
     }

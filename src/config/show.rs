@@ -28,6 +28,7 @@ pub(super) fn help(personality: Personality) -> String {
     }
     text.push_str("\n  --env-file FILE\n      read variables from lines KEY=VALUE of this file\n");
     text.push_str("      a path; it must exist [.env.local, else /usr/local/bin/.env.local, if there]\n");
+    let _ = write!(text, "\n  --backup FILE\n      {BACKUP_HELP}\n");
     for (long, short, _, help) in ACTIONS {
         let mut names = vec![dashed(personality, long)];
         names.extend(
@@ -62,6 +63,7 @@ pub(super) fn manual() -> String {
             short.filter(|short| *short == "h").map(|short| format!(", -{short}")).unwrap_or_default();
         page.item(&format!("--{long}{short}"), help);
     }
+    page.item("--backup FILE", BACKUP_HELP);
     page.section("signals");
     page.item("SIGHUP", "read the environment file and the whitelist again");
     page.item("SIGTERM, SIGINT", "store the swarms and end");
@@ -100,6 +102,8 @@ fn shown(row: &Row, setting: &Setting) -> String {
         Some(value) => printable(value),
     }
 }
+
+const BACKUP_HELP: &str = "copy the database to this new file, also while a tracker serves from it, and end";
 
 /// The settings as a table in Markdown, for the README.
 pub fn settings_table() -> String {

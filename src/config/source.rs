@@ -134,6 +134,7 @@ pub(super) enum Action {
     CheckConfig,
     UsageStatus,
     HealthCheck,
+    Backup,
 }
 
 /// A flag that is no setting: its names, of which one letter is for `pico-tracker` only, what it does, help.
@@ -151,12 +152,14 @@ pub(super) struct Flags {
     /// What flags gave, by row.
     pub values: Vec<Option<OsString>>,
     pub env_file: Option<PathBuf>,
+    pub backup: Option<PathBuf>,
     pub action: Action,
 }
 
 enum Meaning {
     Setting(usize),
     EnvFile,
+    Backup,
     Action(Action),
 }
 
@@ -166,7 +169,8 @@ pub(super) fn read_flags(
     args: impl Iterator<Item = OsString>,
 ) -> Result<Flags, ConfigError> {
     let mut args = args.peekable();
-    let mut flags = Flags { values: vec![None; ROWS.len()], env_file: None, action: Action::Run };
+    let mut flags =
+        Flags { values: vec![None; ROWS.len()], env_file: None, backup: None, action: Action::Run };
     while let Some(arg) = args.next() {
         let Some((name, inline)) = split_flag(&arg) else { return Err(ConfigError::Positional(arg)) };
         let unknown = || ConfigError::UnknownFlag(name.to_owned());
@@ -182,6 +186,11 @@ pub(super) fn read_flags(
             }
             Meaning::Action(_) => return Err(ConfigError::TwoActions),
             Meaning::EnvFile => flags.env_file = Some(value_of(personality, name, inline, &mut args)?.into()),
+            Meaning::Backup if matches!(flags.action, Action::Run | Action::Backup) => {
+                flags.action = Action::Backup;
+                flags.backup = Some(value_of(personality, name, inline, &mut args)?.into());
+            }
+            Meaning::Backup => return Err(ConfigError::TwoActions),
             Meaning::Setting(index) if ROWS[index].boolean && inline.is_none() => {
                 let word = args.next_if(|next| value::boolean(next).is_some());
                 flags.values[index] = Some(word.unwrap_or_else(|| "true".into()));
@@ -227,6 +236,9 @@ fn meaning_of(personality: Personality, name: &OsStr) -> Option<Meaning> {
     }
     if name == "env-file" {
         return Some(Meaning::EnvFile);
+    }
+    if name == "backup" {
+        return Some(Meaning::Backup);
     }
     let is_short =
         |short: Option<&str>| short == Some(name) && (name == "h" || personality == Personality::PicoTracker);

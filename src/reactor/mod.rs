@@ -25,7 +25,7 @@ use crate::tracker::FORESEEN_MAX;
 use crate::tracker::whitelist::Whitelist;
 use clock::Clock;
 use connections::Connections;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -54,6 +54,8 @@ pub enum Ended {
     Cleanly,
     /// Asked twice: at once, by this signal.
     AtOnce(i32),
+    /// The store did not take everything in time: what counts is its last flush.
+    TooLate,
 }
 
 /// The loop and everything it polls.
@@ -98,21 +100,21 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            if self.turn(&events) {
+            if self.turn(&events).is_some() {
                 return self.stop(&mut events);
             }
         }
     }
 
-    /// One turn. True: a signal asks for the end.
-    fn turn(&mut self, events: &Events) -> bool {
+    /// One turn. Returns the signal that asks for the end.
+    fn turn(&mut self, events: &Events) -> Option<i32> {
         let now = self.clock.read();
-        let mut asked_to_end = false;
+        let mut asked_to_end = None;
         self.connections.begin_turn();
         for event in events {
             match event.token() {
                 WAKER => {}
-                SIGNALS => asked_to_end |= self.signalled(),
+                SIGNALS => asked_to_end = self.signalled().or(asked_to_end),
                 Token(at) if at < UDP_TOKENS => push_once(&mut self.udp_again, at),
                 token => self.connections.event(token, event),
             }
@@ -187,12 +189,12 @@ impl Reactor {
         self.connections.go_on(now, &mut self.server, self.poll.registry());
     }
 
-    fn signalled(&mut self) -> bool {
-        let mut end = false;
+    fn signalled(&mut self) -> Option<i32> {
+        let mut end = None;
         for signal in self.signals.pending() {
             match signal {
                 SIGHUP => (self.reload)(&mut self.server),
-                _ => end = true,
+                signal => end = Some(signal),
             }
         }
         end
@@ -219,8 +221,8 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            if self.turn(events) {
-                return Ok(Ended::AtOnce(SIGTERM));
+            if let Some(signal) = self.turn(events) {
+                return Ok(Ended::AtOnce(signal));
             }
             if stopping {
                 self.connections.close_idle(&mut self.server);
@@ -232,23 +234,42 @@ impl Reactor {
             // The store may be slow, and it is still sending: what it sends is taken so that neither waits for ever.
             match mail {
                 Mail::Write(mut write) => {
-                    while let Err(error) = self.store.to_writer.send_timeout(write, Duration::from_millis(50))
-                    {
-                        while self.store.from_store.try_recv().is_ok() {}
+                    while let Err(error) = self.store.to_writer.send_timeout(write, LAST_MAIL) {
                         if error.is_disconnected() {
                             return Ok(Ended::Cleanly);
+                        }
+                        if let Some(ended) = self.impatient(begun) {
+                            return Ok(ended);
                         }
                         write = error.into_inner();
                     }
                 }
                 Mail::Read(read) => {
-                    let _ = self.store.to_reader.send_timeout(read, Duration::from_secs(1));
+                    let _ = self.store.to_reader.send_timeout(read, LAST_MAIL);
                 }
             }
         }
         // Drained until both threads have ended and dropped their ends.
-        while self.store.from_store.recv_timeout(Duration::from_secs(12)).is_ok() {}
-        Ok(Ended::Cleanly)
+        loop {
+            match self.store.from_store.recv_timeout(LAST_MAIL) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Cleanly),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(ended) = self.impatient(begun) {
+                        return Ok(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// While the last mail is delivered: a second signal ends that, and so does time. What the store sends is taken.
+    fn impatient(&mut self, begun: u64) -> Option<Ended> {
+        while self.store.from_store.try_recv().is_ok() {}
+        if let Some(signal) = self.signals.pending().find(|signal| *signal != SIGHUP) {
+            return Some(Ended::AtOnce(signal));
+        }
+        (self.clock.read().mono - begun >= HARD_LIMIT_MS).then_some(Ended::TooLate)
     }
 }
 
@@ -330,3 +351,7 @@ const TCP_TOKENS: usize = UDP_TOKENS + 2;
 const LAST_DATAGRAMS_MS: u64 = 100;
 /// How long requests that have been begun may still take.
 const LAST_REQUESTS_MS: u64 = 8_000;
+/// How long ending may take in all.
+const HARD_LIMIT_MS: u64 = 14_500;
+/// How long one try to deliver the last mail takes before signals and time are looked at.
+const LAST_MAIL: Duration = Duration::from_millis(50);

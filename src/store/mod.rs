@@ -8,6 +8,7 @@
 //! blocks only on the reactor. The writer blocks only on the reader (`ToReader::Changed`) and on the reactor. Nobody
 //! blocks on the writer. Whoever finds the reactor's channel full wakes the reactor before waiting.
 
+mod backup;
 mod columns;
 mod load;
 mod lookup;
@@ -19,6 +20,8 @@ mod signed;
 mod takedown;
 mod upsert;
 mod write;
+
+pub use backup::backup;
 
 use crate::base::limits::STORE_QUEUE_MAX;
 use crate::mailbox::{FromStore, Loaded, ToReader, ToWriter};
@@ -289,7 +292,12 @@ impl fmt::Display for StoreError {
             Self::InUse(path) => write!(f, "database {} is in use by another tracker", path.display()),
             Self::CannotOpen(path, error) => write!(f, "cannot open {}: {error}", path.display()),
             Self::Corrupt(path) => {
-                write!(f, "database {} is damaged; restore it from a backup", path.display())
+                let path = path.display();
+                write!(
+                    f,
+                    "database {path} is damaged and was left as it is: move it, {path}-wal and {path}-shm away, then \
+                     restore a backup (litestream restore {path}, or copy a file of --backup there)"
+                )
             }
             Self::NewerSchema { found, known } => {
                 write!(f, "the database has schema version {found}, this program knows up to {known}")

@@ -263,7 +263,7 @@ impl Writer {
     fn fail(&mut self, batch: &Batch, error: Option<&rusqlite::Error>) {
         let failure = error.map_or(Failure::Corrupt, Failure::of);
         if let Some(error) = error {
-            log::error!("store: nothing of {} requests was written: {error}", batch.requests.len());
+            log::error!("store: nothing is written: {error}");
         }
         self.corrupt |= failure == Failure::Corrupt;
         for (ticket, request) in &batch.requests {

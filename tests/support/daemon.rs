@@ -84,7 +84,12 @@ impl Daemon {
 
     /// SIGHUP: read the settings again.
     pub fn hang_up(&self) {
-        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        self.signal("HUP");
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.expect("kill exists").success());
     }
 
@@ -96,16 +101,20 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// Waits for its end.
+    pub fn ended(mut self) -> ExitStatus {
+        ended("the daemon", &mut self.child)
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// SIGTERM, and how it ended.
-    pub fn terminate(mut self) -> ExitStatus {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill exists").success());
-        ended("the daemon after SIGTERM", &mut self.child)
+    pub fn terminate(self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
     }
 }
 

@@ -77,6 +77,14 @@ fn send(to: SocketAddr, request: &[u8]) -> Reply {
     Reply { status, head, body: bytes.split_off(end) }
 }
 
+/// The target of such an announce.
+pub fn announce_target(info_hash: &[u8], peer_id: &[u8; 20], port: u16, left: u64) -> String {
+    let (info_hash, peer_id) = (escaped(info_hash), escaped(peer_id));
+    format!(
+        "/announce?info_hash={info_hash}&peer_id={peer_id}&port={port}&uploaded=0&downloaded=0&left={left}&compact=1"
+    )
+}
+
 /// One announce over HTTP. Further parameters follow in `more`: `&event=stopped`.
 pub fn announce(
     to: SocketAddr,
@@ -86,14 +94,7 @@ pub fn announce(
     left: u64,
     more: &str,
 ) -> Announced {
-    let (info_hash, peer_id) = (escaped(info_hash), escaped(peer_id));
-    let reply = get(
-        to,
-        &format!(
-            "/announce?info_hash={info_hash}&peer_id={peer_id}&port={port}&uploaded=0&downloaded=0&left={left}\
-             &compact=1{more}"
-        ),
-    );
+    let reply = get(to, &format!("{}{more}", announce_target(info_hash, peer_id, port, left)));
     assert_eq!(reply.status, 200, "{}", reply.text());
     if let Some(reason) = bytes_of(&reply.body, "failure reason") {
         return Announced::Refused(String::from_utf8_lossy(reason).into_owned());

@@ -1,5 +1,6 @@
 //! What the live tests share: the programs under test, small clients of our own, and time limits.
 
+pub mod apart;
 pub mod daemon;
 pub mod files;
 pub mod http;

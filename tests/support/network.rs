@@ -1,7 +1,7 @@
 //! A network of the test's own, for clients that take no peers at loopback addresses: the test runs again in new
 //! network and mount namespaces where `lo` has addresses that look like the world's.
 
-use std::env;
+use super::apart;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,9 +11,6 @@ pub const TRACKER: [&str; 2] = ["10.66.0.1", "2001:db8:66::1"];
 /// A name for the second of them.
 pub const TRACKER_V6_NAME: &str = "tracker6";
 
-/// What tells the second run from the first.
-const INSIDE: &str = "WL_TEST_OWN_NETWORK";
-
 /// The address of client `n` (2 or 3) in each family.
 pub fn client(n: u8) -> [String; 2] {
     [format!("10.66.0.{n}"), format!("2001:db8:66::{n}")]
@@ -21,29 +18,18 @@ pub fn client(n: u8) -> [String; 2] {
 
 /// Runs the calling test again inside, and says whether this is that run. The outer run has nothing left to do.
 pub fn entered(home: &Path) -> bool {
-    if env::var_os(INSIDE).is_some() {
+    let inside = apart::entered(&["--net", "--mount"]);
+    if inside {
         furnish(home);
-        return true;
     }
-    let test = std::thread::current().name().expect("tests run in threads named for them").to_owned();
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--net", "--mount"])
-        .arg(env::current_exe().expect("the test binary"))
-        .args(["--exact", &test, "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .expect("unshare, of util-linux");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "{test} did not run inside: {said}");
-    false
+    inside
 }
 
 fn furnish(home: &Path) {
     let hosts = home.join("hosts");
     let text = format!("127.0.0.1 localhost\n{} {TRACKER_V6_NAME}\n", TRACKER[1]);
     fs::write(&hosts, text).expect("a file in the test's folder");
-    let ip = |args: &str| run(Command::new("ip").args(args.split(' ')));
+    let ip = |args: &str| apart::run(Command::new("ip").args(args.split(' ')));
     ip("link set lo up");
     for n in 1..=3 {
         ip(&format!("addr add 10.66.0.{n}/24 dev lo"));
@@ -51,10 +37,5 @@ fn furnish(home: &Path) {
     }
     // Transmission uses IPv6 when there is a way into the world by it.
     ip("-6 route add default dev lo");
-    run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    apart::run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
 }

@@ -1,0 +1,163 @@
+//! Log lines on stderr, one for each event, as text or as JSON objects.
+//!
+//! What is logged can change while running (SIGHUP); the shape cannot. A warning or error that says the same as one of
+//! the last minute is not repeated: a full disk must not fill another one.
+
+use crate::config::LogFormat;
+use log::{Level, Log, Metadata, Record};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The logger's handle: dropped, everything goes on as it is.
+#[derive(Clone)]
+pub struct Lines(Arc<Shared>);
+
+struct Shared {
+    format: LogFormat,
+    /// Decides what is logged, and writes text lines.
+    plain: RwLock<env_logger::Logger>,
+    said: Mutex<Said>,
+}
+
+/// Starts logging what `filter` (env_logger's syntax) lets through. The second call in a process changes nothing.
+pub fn start(format: LogFormat, filter: &str) -> Lines {
+    let shared = Shared { format, plain: RwLock::new(plain(filter)), said: Mutex::new(Said::default()) };
+    let lines = Lines(Arc::new(shared));
+    let _ = log::set_boxed_logger(Box::new(lines.clone()));
+    lines.set_filter(filter);
+    lines
+}
+
+impl Lines {
+    /// Logs what this filter lets through from now on.
+    pub fn set_filter(&self, filter: &str) {
+        let plain = plain(filter);
+        log::set_max_level(plain.filter());
+        *self.0.plain.write().unwrap_or_else(PoisonError::into_inner) = plain;
+    }
+}
+
+fn plain(filter: &str) -> env_logger::Logger {
+    env_logger::Builder::new().parse_filters(filter).build()
+}
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.plain.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let plain = self.0.plain.read().unwrap_or_else(PoisonError::into_inner);
+        if !plain.matches(record) {
+            return;
+        }
+        if record.level() <= Level::Warn {
+            let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.lately(record, Instant::now()) {
+                return;
+            }
+        }
+        match self.0.format {
+            LogFormat::Text => plain.log(record),
+            LogFormat::Json => {
+                let line = json_line(record, SystemTime::now());
+                // There is nowhere to report to that stderr is gone.
+                let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// `{"time":<seconds since 1970, with milliseconds>,"level":"info","target":"…","message":"…"}` and a line feed.
+fn json_line(record: &Record<'_>, at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    format!(
+        "{{\"time\":{}.{:03},\"level\":\"{}\",\"target\":{},\"message\":{}}}\n",
+        since.as_secs(),
+        since.subsec_millis(),
+        record.level().as_str().to_ascii_lowercase(),
+        text(record.target()),
+        text(&record.args().to_string()),
+    )
+}
+
+/// What was said in the last minute, by the digest of the words.
+#[derive(Default)]
+struct Said {
+    hasher: RandomState,
+    when: HashMap<u64, Instant>,
+}
+
+impl Said {
+    /// Whether the same was said less than a minute ago; notes it if not.
+    fn lately(&mut self, record: &Record<'_>, now: Instant) -> bool {
+        let words = self.hasher.hash_one((record.target(), record.args().to_string()));
+        if self.when.get(&words).is_some_and(|then| now.duration_since(*then) < QUIET) {
+            return true;
+        }
+        if self.when.len() >= SAID_MAX {
+            self.when.retain(|_, then| now.duration_since(*then) < QUIET);
+        }
+        if self.when.len() < SAID_MAX {
+            self.when.insert(words, now);
+        }
+        false
+    }
+}
+
+/// How long a message is not repeated.
+const QUIET: Duration = Duration::from_secs(60);
+/// Messages remembered; with more than these a minute, the rest is repeated.
+const SAID_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lately(said: &mut Said, text: &str, now: Instant) -> bool {
+        said.lately(
+            &Record::builder().target("t").level(Level::Warn).args(format_args!("{text}")).build(),
+            now,
+        )
+    }
+
+    #[test]
+    fn the_same_words_come_once_a_minute() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        assert!(!lately(&mut said, "full", start));
+        assert!(lately(&mut said, "full", start + Duration::from_secs(59)));
+        assert!(!lately(&mut said, "empty", start));
+        assert!(!lately(&mut said, "full", start + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        for n in 0..SAID_MAX + 10 {
+            assert!(!lately(&mut said, &n.to_string(), start));
+        }
+        assert_eq!(said.when.len(), SAID_MAX);
+        assert!(!lately(&mut said, "later", start + QUIET));
+        assert_eq!(said.when.len(), 1);
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_whatever_is_in_the_message() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_045);
+        let line = json_line(
+            &Record::builder().target("a::b").level(Level::Error).args(format_args!("\"x\"\n\u{1}é")).build(),
+            at,
+        );
+        assert_eq!(line.matches('\n').count(), 1);
+        let object: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(object["time"], 1_700_000_000.045);
+        assert_eq!((&object["level"], &object["target"]), (&"error".into(), &"a::b".into()));
+        assert_eq!(object["message"], "\"x\"\n\u{1}é");
+    }
+}
