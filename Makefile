@@ -23,7 +23,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-tools check bench bench-compare bench-growth install uninstall clean
+.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth install uninstall clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ bench: ## run the benchmarks
 
 bench-compare: ## the same load for us, for other trackers and for bare servers; QUICK=1 for a first look
 	@bench/compare.sh
+	@bench/create.sh
+
+bench-create: ## how fast torrents are made and checked, beside libtorrent; QUICK=1 for a first look
+	@bench/create.sh
 
 bench-growth: ## what an announce costs in small and large tables, and its latency while the table changes
 	@bench/growth.sh
