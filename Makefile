@@ -23,10 +23,10 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth install uninstall clean
+.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-registry install uninstall clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build weightless and wl for use, into target/release
 	$(CARGO) build --release --locked -p weightless
@@ -80,6 +80,9 @@ bench-create: ## how fast torrents are made and checked, beside libtorrent; QUIC
 
 bench-growth: ## what an announce costs in small and large tables, and its latency while the table changes
 	@bench/growth.sh
+
+bench-registry: ## searches over a million rows, and announces beside searches and uploads; QUICK=1 for a first look
+	@bench/registry.sh
 
 install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing
 	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl -a -f $(PAGES)/wl.fish || { echo 'nothing is built: run make first (make build)'; exit 1; }

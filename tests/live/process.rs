@@ -71,3 +71,20 @@ fn a_second_daemon_on_one_database_is_refused() {
     assert_eq!(second(home.path()).status.code(), Some(1));
     assert_eq!(http::get(tracker.http(Ipv4Addr::LOCALHOST), "/health").status, 200);
 }
+
+/// Where there is one core, searches and uploads must not hold announces up.
+#[test]
+fn the_threads_of_the_store_step_back_for_the_network() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[]);
+    let at = tracker.http(Ipv4Addr::LOCALHOST);
+    // Both have begun to work.
+    assert_eq!(http::get(at, "/api/registry/search").status, 200);
+    let entry = serde_json::json!({"info_hash": "ab".repeat(20), "name": "n"});
+    assert_eq!(http::register(at, &entry).status, 201);
+    let threads = tracker.niceness();
+    let (store, rest): (Vec<_>, Vec<_>) = threads.iter().partition(|(name, _)| name.starts_with("store-"));
+    assert_eq!(store.len(), 2, "{threads:?}");
+    let network = rest.iter().map(|(_, nice)| *nice).max().expect("the main thread");
+    assert!(store.iter().all(|(_, nice)| *nice > network || *nice == 19), "{threads:?}");
+}

@@ -106,6 +106,18 @@ impl Daemon {
         ended("the daemon", &mut self.child)
     }
 
+    /// How nice each of its threads is, by name.
+    pub fn niceness(&self) -> Vec<(String, i32)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("our child lives");
+        let stat =
+            |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task.ok()?.path().join("stat")).ok();
+        let nice = |stat: String| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            Some((name.to_owned(), rest.split_whitespace().nth(16)?.parse().ok()?))
+        };
+        tasks.filter_map(|task| nice(stat(task)?)).collect()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
