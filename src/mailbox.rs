@@ -148,11 +148,42 @@ pub enum FromStore {
         /// False: keep them marked as changed, and try again.
         durable: bool,
     },
+    /// A commit went through.
+    Committed {
+        /// What for.
+        kind: CommitKind,
+        /// How long it took, in microseconds.
+        micros: u64,
+    },
+    /// The database failed a request or a commit.
+    Fault(StoreFault),
     /// Whether the last attempt to write succeeded, sent when that changes. True at start.
     Health {
         /// False: `/health` is 503.
         writable: bool,
     },
+}
+
+/// What a commit was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitKind {
+    /// Requests, and perhaps parts of a flush.
+    Registry,
+    /// A flush alone.
+    Flush,
+}
+
+/// Kinds of failures of the database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFault {
+    /// Locked by another program for too long.
+    Busy,
+    /// Full, read-only, unreadable: the disk's fault, may pass.
+    Storage,
+    /// Damaged: will not pass.
+    Corrupt,
+    /// Anything else.
+    Other,
 }
 
 /// What the tracker must know of a committed write.

@@ -1,19 +1,30 @@
 //! How the answers of the registry look on the wire: JSON with one newline at its end, torrents with the fields that
 //! let caches and browsers handle them, errors as `{"error":"<text>"}`. Live counts are added here.
 
+use super::api::outcome_of;
 use super::http::RETRY;
 use super::reply::{Framing, Reply};
-use super::session::Phase;
+use super::session::{Parked, Phase, WaitsFor};
 use super::{Conn, Health, Server};
 use crate::base::Now;
 use crate::mailbox::Ticket;
 use crate::registry::answer::etag;
 use crate::registry::{Answer, ApiError, Row};
+use crate::tracker::counters::{Family, Kind, Outcome, Proto};
 
 impl Server {
     /// The answer to a parked request.
     pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
+        self.waiting = self.waiting.saturating_sub(1);
         self.upload_over(ticket);
+        if let Some(session) = self.sessions.parked(ticket)
+            && let Phase::Parked(Parked { waits_for: WaitsFor::Answer(route), since, .. }) = &session.phase
+        {
+            self.api_times[*route as usize].add((now.mono - since) * 1000);
+            let outcome = if let Answer::Error(error) = &answer { outcome_of(*error) } else { Outcome::Ok };
+            let family = Family::of(session.peer.ip().to_canonical());
+            self.counters.request(Proto::Http, family, Kind::Api, outcome);
+        }
         self.unpark(ticket, |server, framing, out| server.write_answer(now, framing, answer, out));
     }
 

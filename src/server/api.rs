@@ -6,6 +6,7 @@ use super::Server;
 use super::access::{UNAUTHORIZED, authority};
 use super::cors::{PREFLIGHT, is_preflight};
 use super::http::{Asked, Handled};
+use super::metrics::ApiRoute;
 use super::outbox::Mail;
 use super::reply::Reply;
 use crate::base::limits::REGISTER_BODY_BYTES_MAX;
@@ -35,16 +36,21 @@ impl Server {
                 _ => Err(Refused::Error(TOO_MANY)),
             },
         };
+        // What is passed on is counted when it is answered.
         let (outcome, handled) = match judged {
             Ok((ticket, Wanted::Ask(question))) => {
+                let route = ApiRoute::of_question(&question);
+                self.waiting += 1;
                 self.outbox.push(Mail::Read(ToReader::Ask { ticket, question }));
-                (Outcome::Ok, Handled::Parked(ticket))
+                return Handled::Parked(ticket, route);
             }
             Ok((ticket, Wanted::Write(write))) => {
+                let route = ApiRoute::of_write(&write);
+                self.waiting += 1;
                 self.outbox.push(Mail::Write(write));
-                (Outcome::Ok, Handled::Parked(ticket))
+                return Handled::Parked(ticket, route);
             }
-            Ok((_, Wanted::Body)) => (Outcome::Ok, Handled::NeedsBody(REGISTER_BODY_BYTES_MAX)),
+            Ok((_, Wanted::Body)) => return Handled::NeedsBody(REGISTER_BODY_BYTES_MAX),
             Err(Refused::Method(allow)) => (self.api_other_method(asked, allow, out), Handled::Answered),
             Err(Refused::Error(error)) => {
                 // A refused upload is not read to its end: the connection ends with the answer.
@@ -204,8 +210,10 @@ fn decoded(head: &Head<'_>, name: &str) -> Option<String> {
     form_param(head.query, name).ok().flatten()
 }
 
-fn outcome_of(error: ApiError) -> Outcome {
+/// How a refusal is counted.
+pub(super) fn outcome_of(error: ApiError) -> Outcome {
     match error.status {
+        403 if error == crate::registry::api::BLOCKED => Outcome::Blocked,
         401 | 403 => Outcome::Unauthorized,
         429 => Outcome::Limited,
         500.. => Outcome::Error,

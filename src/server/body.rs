@@ -5,6 +5,7 @@
 
 use super::api;
 use super::http::Step;
+use super::metrics::ApiRoute;
 use super::outbox::Mail;
 use super::reply::Framing;
 use super::session::{self, BodyLeft, Parked, Phase, Upload, WaitsFor};
@@ -13,6 +14,7 @@ use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, UPLOAD_P
 use crate::base::{Millis, Now};
 use crate::mailbox::ToWriter;
 use crate::registry::ApiError;
+use crate::tracker::counters::{Family, Kind, Proto};
 use crate::wire::http1::{self, Body, Chunked, Expect, Head, Method};
 
 impl Server {
@@ -95,14 +97,16 @@ impl Server {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
         let (ticket, framing) = (upload.ticket, upload.framing);
+        self.waiting += 1;
         if upload.is_large {
             self.outbox.upload(ToWriter::UploadEnd { ticket, at: now.unix });
         } else {
             let body = std::mem::take(&mut upload.bytes);
             self.outbox.push(Mail::Write(ToWriter::Register { ticket, body, at: now.unix }));
         }
-        let waits_for = WaitsFor::Answer;
-        session.phase = Phase::Parked(Parked { serial: ticket.serial, framing, body: None, waits_for });
+        let (waits_for, since) = (WaitsFor::Answer(ApiRoute::Register), now.mono);
+        session.phase =
+            Phase::Parked(Parked { serial: ticket.serial, framing, body: None, waits_for, since });
         Step::Wait(used)
     }
 
@@ -111,6 +115,8 @@ impl Server {
         let Phase::Body(upload) = &session.phase else { return Step::Short };
         let (ticket, framing) = (upload.ticket, upload.framing);
         session.phase = Phase::Closing;
+        let family = Family::of(session.peer.ip().to_canonical());
+        self.counters.request(Proto::Http, family, Kind::Api, api::outcome_of(error));
         self.upload_given_up(ticket);
         self.write_api_error(now, framing.closing(), error, out);
         Step::Close { linger: true }

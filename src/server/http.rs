@@ -3,6 +3,7 @@
 //! Bytes are used where they lie: only what is left of a head, or what is pipelined behind a request that waits, is
 //! ever copied.
 
+use super::metrics::ApiRoute;
 use super::reply::{Framing, Reply};
 use super::session::{self, Parked, Phase, WaitsFor};
 use super::{Conn, Health, Next, Server};
@@ -40,7 +41,7 @@ pub(super) enum Handled {
     /// Its body is to be kept; at most so many bytes of it.
     NeedsBody(u64),
     /// The store was asked; the answer comes under this ticket.
-    Parked(Ticket),
+    Parked(Ticket, ApiRoute),
     /// The same, for its sign of life.
     Pinged(Ticket),
 }
@@ -328,8 +329,8 @@ impl Server {
                 None => Phase::Idle,
                 Some(left) => Phase::Skip(left),
             },
-            Handled::Parked(ticket) => park(ticket, framing, head, WaitsFor::Answer),
-            Handled::Pinged(ticket) => park(ticket, framing, head, WaitsFor::Ping),
+            Handled::Parked(ticket, route) => park(now, ticket, framing, head, WaitsFor::Answer(route)),
+            Handled::Pinged(ticket) => park(now, ticket, framing, head, WaitsFor::Ping),
             Handled::NeedsBody(bytes_max) => {
                 match self.begin_upload((now, conn), head, framing, bytes_max, out) {
                     Some(upload) => Phase::Body(upload),
@@ -356,8 +357,9 @@ impl Server {
     }
 }
 
-fn park(ticket: Ticket, framing: Framing, head: &Head<'_>, waits_for: WaitsFor) -> Phase {
-    Phase::Parked(Parked { serial: ticket.serial, framing, body: body::skip(&head.body), waits_for })
+fn park(now: Now, ticket: Ticket, framing: Framing, head: &Head<'_>, waits_for: WaitsFor) -> Phase {
+    let (serial, body, since) = (ticket.serial, body::skip(&head.body), now.mono);
+    Phase::Parked(Parked { serial, framing, body, waits_for, since })
 }
 
 /// Why a connection was turned away.

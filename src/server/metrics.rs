@@ -1,13 +1,16 @@
 //! The metrics page, in the text format of Prometheus 0.0.4. Label values come from fixed sets only.
 
 use super::Server;
+use crate::base::Now;
+use crate::mailbox::ToWriter;
+use crate::registry::Question;
 use crate::tracker::counters::{Kind, labels};
 use std::fmt::Write;
 
 impl Server {
     /// Every metric.
-    pub(super) fn metrics(&self) -> String {
-        let mut page = Page(String::with_capacity(8192));
+    pub(super) fn metrics(&self, now: Now) -> String {
+        let mut page = Page(String::with_capacity(16 * 1024));
         let totals = self.tracker.totals();
         self.seed_metrics(&mut page);
         page.begin("tracker_requests_total", "counter", "Requests by protocol, family, kind and result.");
@@ -90,12 +93,39 @@ impl Server {
             self.tracker.whitelist_entries(),
         );
         page.single("tracker_blocklist_entries", "gauge", "Hashes that were taken down.", totals.blocked);
-        page.histogram("tracker_loop_latency_seconds", "Time from wake-up to next wait.", &self.turns);
+        page.begin("tracker_loop_latency_seconds", "histogram", "Time from wake-up to next wait.");
+        page.histogram("tracker_loop_latency_seconds", "", &self.turns);
+        self.store_metrics(&mut page, now);
         self.process_metrics(&mut page);
         page.begin("tracker_build_info", "gauge", "Version and commit.");
         let (version, commit) = self.settings.version;
         page.labelled("tracker_build_info", &format!("version=\"{version}\",commit=\"{commit}\""), 1);
         page.0
+    }
+
+    /// How the registry's requests and the database behind them are doing.
+    fn store_metrics(&self, page: &mut Page, now: Now) {
+        let (name, help) =
+            ("tracker_api_duration_seconds", "Time from a registry request to the store's answer.");
+        page.begin(name, "histogram", help);
+        for (route, times) in API_ROUTES.iter().zip(&self.api_times) {
+            page.histogram(name, &format!("route=\"{route}\","), times);
+        }
+        page.begin("tracker_store_commit_seconds", "histogram", "Time of a commit to the database.");
+        for (kind, times) in COMMIT_KINDS.iter().zip(&self.commit_times) {
+            page.histogram("tracker_store_commit_seconds", &format!("kind=\"{kind}\","), times);
+        }
+        page.single("tracker_store_queue", "gauge", "Requests waiting for the store.", self.waiting);
+        page.family(
+            "tracker_store_errors_total",
+            "counter",
+            "Failures of the database.",
+            "kind",
+            &["busy", "storage", "corrupt", "other"],
+            &self.faults,
+        );
+        let age_s = now.mono.saturating_sub(self.flushed_at) / 1000;
+        page.single("tracker_snapshot_age_seconds", "gauge", "Time since the last committed flush.", age_s);
     }
 
     /// What the system says about the process, in the names that every exporter uses.
@@ -158,6 +188,71 @@ pub struct ProcessStats {
     pub max_fds: u64,
 }
 
+/// A route of the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApiRoute {
+    /// `GET /api/registry`
+    Entry,
+    /// `GET /api/registry/search`
+    Search,
+    /// `GET /api/registry/torrent`
+    Torrent,
+    /// `GET /api/registry/meta`
+    Meta,
+    /// `GET /api/registry/magnet`
+    Magnet,
+    /// `POST /api/registry`
+    Register,
+    /// `DELETE /api/registry`
+    Takedown,
+    /// `POST /api/registry/verify`
+    Verify,
+    /// `GET /api/blocklist`
+    Blocklist,
+    /// `DELETE /api/blocklist`
+    Unblock,
+}
+
+/// Routes as they stand in the metrics, in the order of the enum.
+pub const API_ROUTES: [&str; 10] = [
+    "entry",
+    "search",
+    "torrent",
+    "meta",
+    "magnet",
+    "register",
+    "takedown",
+    "verify",
+    "blocklist",
+    "unblock",
+];
+/// In the order of `CommitKind`.
+const COMMIT_KINDS: [&str; 2] = ["registry", "flush"];
+
+impl ApiRoute {
+    /// The route of a question. (A ping has none, and is not measured.)
+    pub fn of_question(question: &Question) -> Self {
+        match question {
+            Question::Entry(_) | Question::Ping => Self::Entry,
+            Question::Search(_) => Self::Search,
+            Question::Torrent { .. } => Self::Torrent,
+            Question::Meta(_) => Self::Meta,
+            Question::Magnet { .. } => Self::Magnet,
+            Question::Blocklist(_) => Self::Blocklist,
+        }
+    }
+
+    /// The route of a write.
+    pub fn of_write(write: &ToWriter) -> Self {
+        match write {
+            ToWriter::Takedown { .. } => Self::Takedown,
+            ToWriter::Verify { .. } => Self::Verify,
+            ToWriter::Unblock { .. } => Self::Unblock,
+            _ => Self::Register,
+        }
+    }
+}
+
 /// How long something took, in buckets of Prometheus.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
@@ -199,17 +294,18 @@ impl Page {
         let _ = writeln!(self.0, "{name} {value}");
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.begin(name, "histogram", help);
+    /// The lines of one histogram; `labels` ends with a comma, or is empty.
+    fn histogram(&mut self, name: &str, labels: &str, histogram: &Histogram) {
         let mut below = 0;
         for (bound, count) in BUCKETS_MICROS.iter().zip(histogram.buckets) {
             below += count;
             let bound = *bound as f64 / 1e6;
-            self.labelled(&format!("{name}_bucket"), &format!("le=\"{bound}\""), below);
+            self.labelled(&format!("{name}_bucket"), &format!("{labels}le=\"{bound}\""), below);
         }
-        self.labelled(&format!("{name}_bucket"), "le=\"+Inf\"", histogram.count);
-        self.line(&format!("{name}_sum"), &format!("{:.6}", histogram.sum_micros as f64 / 1e6));
-        self.line(&format!("{name}_count"), &histogram.count.to_string());
+        self.labelled(&format!("{name}_bucket"), &format!("{labels}le=\"+Inf\""), histogram.count);
+        let braced = labels.strip_suffix(',').map(|labels| format!("{{{labels}}}")).unwrap_or_default();
+        self.line(&format!("{name}_sum{braced}"), &format!("{:.6}", histogram.sum_micros as f64 / 1e6));
+        self.line(&format!("{name}_count{braced}"), &histogram.count.to_string());
     }
 
     fn labelled(&mut self, name: &str, labels: &str, value: u64) {

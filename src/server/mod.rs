@@ -104,6 +104,16 @@ pub struct Server {
     date: (u64, HttpDate),
     started: UnixSeconds,
     turns: metrics::Histogram,
+    /// From a request to the store's answer, by route.
+    api_times: [metrics::Histogram; metrics::API_ROUTES.len()],
+    /// By `CommitKind`.
+    commit_times: [metrics::Histogram; 2],
+    /// By `StoreFault`.
+    faults: [u64; 4],
+    /// Requests that the store has not answered.
+    waiting: u64,
+    /// When a flush was last known to be on disk; at first, when everything came from there.
+    flushed_at: Millis,
     health: Health,
     pings: health::Pings,
     uploads: uploads::Uploads,
@@ -153,6 +163,11 @@ impl Server {
             date: (now.unix, HttpDate::at(now.unix)),
             started: now.unix,
             turns: metrics::Histogram::default(),
+            api_times: Default::default(),
+            commit_times: Default::default(),
+            faults: Default::default(),
+            waiting: 0,
+            flushed_at: now.mono,
             health: Health::Good,
             pings: health::Pings::default(),
             uploads: uploads::Uploads::default(),
@@ -174,10 +189,14 @@ impl Server {
             FromStore::UploadTaken { ticket } => self.upload_taken(ticket),
             FromStore::Flushed { slices, completed, durable } => {
                 self.outbox.flushed();
-                if !durable {
+                if durable {
+                    self.flushed_at = now.mono;
+                } else {
                     self.tracker.flush_failed(now, &slices, &completed);
                 }
             }
+            FromStore::Committed { kind, micros } => self.commit_times[kind as usize].add(micros),
+            FromStore::Fault(fault) => self.faults[fault as usize] += 1,
             FromStore::Health { writable } => self.set_health(writable),
         }
     }

@@ -55,7 +55,7 @@ impl Server {
             Page::Root => Reply { content_type: PLAIN, ..Reply::text(200, "Weightless Tracker v1.0") },
             Page::Health => return self.health(asked, out),
             Page::Metrics => {
-                metrics = self.metrics();
+                metrics = self.metrics(asked.now);
                 Reply { content_type: METRICS, ..Reply::text(200, &metrics) }
             }
             Page::OpenApi => Reply::json(200, OPEN_API),

@@ -4,6 +4,7 @@
 //! in the queue of timers, put right lazily when it comes up: a busy connection costs nothing.
 
 use super::health::HEALTH_MS;
+use super::metrics::ApiRoute;
 use super::reply::Framing;
 use crate::base::Millis;
 use crate::mailbox::Ticket;
@@ -87,13 +88,15 @@ pub struct Parked {
     pub body: Option<BodyLeft>,
     /// What for.
     pub waits_for: WaitsFor,
+    /// Since when.
+    pub since: Millis,
 }
 
 /// What a request waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WaitsFor {
-    /// An answer of the store.
-    Answer,
+    /// An answer of the store to a request on this route.
+    Answer(ApiRoute),
     /// A sign of life of the store.
     Ping,
 }

@@ -334,6 +334,8 @@ mod tests {
                 FromStore::Health { .. }
                 | FromStore::Admission(_)
                 | FromStore::UploadTaken { .. }
+                | FromStore::Committed { .. }
+                | FromStore::Fault(_)
                 | FromStore::Flushed { .. } => {}
             }
         }

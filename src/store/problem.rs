@@ -38,18 +38,7 @@ impl From<ApiError> for Problem {
     }
 }
 
-/// Kinds of failures of the database, as the API page tells them apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Failure {
-    /// Locked by another program for longer than the busy timeout.
-    Busy,
-    /// Full, read-only, unreadable: the disk's fault, may pass.
-    Storage,
-    /// Damaged: will not pass.
-    Corrupt,
-    /// Anything else.
-    Other,
-}
+pub(super) use crate::mailbox::StoreFault as Failure;
 
 impl Failure {
     /// Which kind an error is.

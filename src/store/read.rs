@@ -3,7 +3,7 @@
 use super::columns::{natural, text, time};
 use super::lookup::find;
 use super::post::Post;
-use super::problem::Problem;
+use super::problem::{Failure, Problem};
 use crate::mailbox::{FromStore, ToReader};
 use crate::registry::answer::{etag, matches_etag};
 use crate::registry::entry::{Object, array};
@@ -66,7 +66,12 @@ impl Reader {
             Question::Blocklist(page) => self.blocklist(*page),
             Question::Ping => self.ping(),
         };
-        answer.unwrap_or_else(|problem| Answer::Error(problem.text()))
+        answer.unwrap_or_else(|problem| {
+            if let Problem::Failed(error) = &problem {
+                self.post.put(FromStore::Fault(Failure::of(error)));
+            }
+            Answer::Error(problem.text())
+        })
     }
 
     fn entry(&self, hash: &HashText) -> Result<Answer, Problem> {

@@ -12,12 +12,13 @@ use super::upsert::upsert;
 use super::{StripPasskey, Times};
 use crate::base::limits::{STORE_BATCH_BYTES, STORE_QUEUE_MAX};
 use crate::base::{InfoHashes, UnixSeconds};
-use crate::mailbox::{AdmissionChange, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
+use crate::mailbox::{AdmissionChange, CommitKind, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, ApiError, HashText, Intake, Registration, api, parse_registration};
 use crossbeam_channel::{Receiver, Sender};
 use rusqlite::{Connection, Savepoint, TransactionBehavior, params};
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// What a request changed.
 pub(super) struct Done {
@@ -45,6 +46,9 @@ pub(super) struct Writer {
     /// What the tracker has handed over and is in no hurry about: it goes with the next commit.
     held: Held,
 }
+
+/// What became of each request, and what the flush changed.
+type Outcomes = (Vec<Result<Done, ApiError>>, Vec<Change>);
 
 /// Parts of a flush that wait for its end, or for a commit that happens anyway.
 #[derive(Default)]
@@ -194,7 +198,7 @@ impl Writer {
         let outcome = match (nothing, self.corrupt) {
             (true, _) => Ok((Vec::new(), Vec::new())),
             (_, true) => Err(None),
-            _ => self.commit(batch, &held).map_err(Some),
+            _ => self.timed_commit(batch, &held).map_err(Some),
         };
         let durable = outcome.is_ok();
         match outcome {
@@ -212,13 +216,16 @@ impl Writer {
         }
     }
 
+    fn timed_commit(&mut self, batch: &Batch, held: &Held) -> rusqlite::Result<Outcomes> {
+        let begun = Instant::now();
+        let outcomes = self.commit(batch, held)?;
+        let kind = if batch.requests.is_empty() { CommitKind::Flush } else { CommitKind::Registry };
+        self.post.put(FromStore::Committed { kind, micros: begun.elapsed().as_micros() as u64 });
+        Ok(outcomes)
+    }
+
     /// One transaction for the whole batch. An error means that none of it is on disk.
-    #[expect(clippy::type_complexity, reason = "named nowhere else")]
-    fn commit(
-        &mut self,
-        batch: &Batch,
-        held: &Held,
-    ) -> rusqlite::Result<(Vec<Result<Done, ApiError>>, Vec<Change>)> {
+    fn commit(&mut self, batch: &Batch, held: &Held) -> rusqlite::Result<Outcomes> {
         let mut change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut done = Vec::with_capacity(batch.requests.len());
         for (_, request) in &batch.requests {
@@ -255,7 +262,12 @@ impl Writer {
                     }
                     self.answer(*ticket, done.answer);
                 }
-                Err(error) => self.answer(*ticket, Answer::Error(error)),
+                Err(error) => {
+                    if error == api::DATABASE_ERROR {
+                        self.post.put(FromStore::Fault(Failure::Other));
+                    }
+                    self.answer(*ticket, Answer::Error(error));
+                }
             }
         }
     }
@@ -265,6 +277,7 @@ impl Writer {
         if let Some(error) = error {
             log::error!("store: nothing is written: {error}");
         }
+        self.post.put(FromStore::Fault(failure));
         self.corrupt |= failure == Failure::Corrupt;
         for (ticket, request) in &batch.requests {
             let text = match (failure, request) {

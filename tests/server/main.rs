@@ -8,6 +8,7 @@ mod health;
 mod http1;
 mod limits;
 mod mail;
+mod metrics;
 mod options;
 mod query;
 mod registry;

@@ -4,7 +4,7 @@
 use super::support::*;
 use rusqlite::Connection;
 use std::io::{BufRead, BufReader};
-use weightless::mailbox::{FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
+use weightless::mailbox::{CommitKind, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
 use weightless::registry::{Answer, Question};
 
 #[test]
@@ -122,4 +122,21 @@ fn child_that_registers_until_killed() {
         assert_eq!(desk.register(&plain(&hash, "n")), created());
         println!("{hash}");
     }
+}
+
+#[test]
+fn commits_and_what_they_were_for_are_told() {
+    let desk = Desk::memory();
+    let tell = |mail: ToWriter| {
+        desk.store.to_writer.send(mail).expect("the writer lives");
+        desk.store.from_store.recv_timeout(std::time::Duration::from_secs(20)).expect("mail")
+    };
+    let body = plain(&long(1), "n").into_bytes();
+    let first = tell(ToWriter::Register { ticket: Ticket { connection: 0, serial: 1 }, body, at: 1 });
+    assert!(matches!(first, FromStore::Committed { kind: CommitKind::Registry, .. }), "{first:?}");
+    while desk.store.from_store.recv().is_ok_and(|mail| !matches!(mail, FromStore::Answered { .. })) {}
+    let hashes = weightless::registry::hashes_of(&long(1), "").expect("a hash");
+    desk.store.to_writer.send(ToWriter::Completions(vec![(hashes, 7)])).expect("the writer lives");
+    let second = tell(ToWriter::Flush);
+    assert!(matches!(second, FromStore::Committed { kind: CommitKind::Flush, .. }), "{second:?}");
 }

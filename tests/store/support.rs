@@ -105,8 +105,14 @@ impl Desk {
         self.await_answer(ticket)
     }
 
+    /// The next message but for what is only counted.
     pub fn next_mail(&mut self) -> FromStore {
-        self.store.from_store.recv_timeout(Duration::from_secs(20)).expect("mail from the store")
+        loop {
+            match self.store.from_store.recv_timeout(Duration::from_secs(20)).expect("mail from the store") {
+                FromStore::Committed { .. } | FromStore::Fault(_) => {}
+                mail => return mail,
+            }
+        }
     }
 
     /// Stops the store; everything it was sent is on disk then.
@@ -121,7 +127,11 @@ impl Desk {
                 FromStore::Answered { ticket, answer } if ticket == wanted => return (answer, changes),
                 FromStore::Answered { .. } => panic!("an answer to somebody else"),
                 FromStore::Admission(change) => changes.push(change),
-                FromStore::Flushed { .. } | FromStore::Health { .. } | FromStore::UploadTaken { .. } => {}
+                FromStore::Flushed { .. }
+                | FromStore::Health { .. }
+                | FromStore::UploadTaken { .. }
+                | FromStore::Committed { .. }
+                | FromStore::Fault(_) => {}
             }
         }
     }
