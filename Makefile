@@ -92,6 +92,9 @@ install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds not
 	install -d $(UNITS)
 	sed 's|@BIN@|$(PREFIX)/bin|g' packaging/weightless.service > $(UNITS)/weightless.service
 	chmod 644 $(UNITS)/weightless.service
+	sed 's|@BIN@|$(PREFIX)/bin|g; s|@SHARE@|$(PREFIX)/share/weightless|g' packaging/weightless-litestream > $(BIN)/weightless-litestream
+	chmod 755 $(BIN)/weightless-litestream
+	install -Dm644 packaging/litestream.yml $(SHARE)/litestream.yml
 	install -Dm644 LICENSE $(DOC)/LICENSE
 	install -Dm644 $(PAGES)/wl.1 $(MAN)/man1/wl.1
 	install -Dm644 $(PAGES)/weightless.8 $(MAN)/man8/weightless.8
@@ -101,8 +104,9 @@ install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds not
 
 uninstall: ## remove what install put there
 	rm -f $(BIN)/weightless $(BIN)/wl $(BIN)/pico-tracker $(UNITS)/weightless.service $(DOC)/LICENSE
+	rm -f $(BIN)/weightless-litestream $(SHARE)/litestream.yml
 	rm -f $(MAN)/man1/wl.1 $(MAN)/man8/weightless.8 $(BASH)/wl $(ZSH)/_wl $(FISH)/wl.fish
-	rmdir --ignore-fail-on-non-empty $(DOC) $(UNITS) 2>/dev/null || true
+	rmdir --ignore-fail-on-non-empty $(DOC) $(SHARE) $(UNITS) 2>/dev/null || true
 
 clean: ## remove what was built, and the python venv of the tests
 	$(CARGO) clean

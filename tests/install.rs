@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const INSTALLED: [&str; 10] = [
+const INSTALLED: [&str; 12] = [
     "usr/bin/pico-tracker",
     "usr/bin/weightless",
+    "usr/bin/weightless-litestream",
     "usr/bin/wl",
     "usr/lib/systemd/system/weightless.service",
     "usr/share/bash-completion/completions/wl",
@@ -15,6 +16,7 @@ const INSTALLED: [&str; 10] = [
     "usr/share/fish/vendor_completions.d/wl.fish",
     "usr/share/man/man1/wl.1",
     "usr/share/man/man8/weightless.8",
+    "usr/share/weightless/litestream.yml",
     "usr/share/zsh/site-functions/_wl",
 ];
 
@@ -43,7 +45,7 @@ fn install_and_uninstall_below_prefix_and_destdir() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(files_below(&root), INSTALLED);
     }
-    let unit = fs::read_to_string(root.join(INSTALLED[3])).expect("the unit");
+    let unit = fs::read_to_string(root.join(INSTALLED[4])).expect("the unit");
     assert!(unit.contains("\nExecStart=/usr/bin/weightless\n") && !unit.contains("@BIN@"), "{unit}");
     assert_eq!(fs::read(root.join(INSTALLED[0])).expect("the link leads to the daemon"), b"weightless");
 

