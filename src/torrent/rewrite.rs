@@ -13,7 +13,7 @@ pub const CHANGED_URLS_MAX: usize = 10_000;
 /// Copies the torrent `bytes` with each URL in `announce` and `announce-list` replaced by what `change` makes of it;
 /// `None` keeps a URL as it is.
 ///
-/// Reads within [`Limits::REGISTRY`]; what is not a torrent, or has more than [`CHANGED_URLS_MAX`] URLs to change, gives
+/// Reads within [`Limits::REGISTRY`], and as deep as [`Limits::TORRENT`] goes; what is not a torrent, or has more than [`CHANGED_URLS_MAX`] URLs to change, gives
 /// [`Malformed::NotATorrent`].
 pub fn rewrite_trackers(
     bytes: &[u8],
@@ -44,6 +44,9 @@ pub fn shorten_trackers(
     Ok(bytes)
 }
 
+/// Whoever publishes a torrent rewrites it too, and a registry says itself what it does not take.
+const LIMITS: Limits = Limits { depth_max: Limits::TORRENT.depth_max, ..Limits::REGISTRY };
+
 /// A byte string with its length, and what stands there instead.
 struct Edit {
     old: Range<usize>,
@@ -66,7 +69,7 @@ fn spliced(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
 /// Every change, in the order of the file.
 fn edits(bytes: &[u8], mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<Edit>, Malformed> {
     let bad = Malformed::NotATorrent;
-    let top = bencode::parse(bytes, &Limits::REGISTRY, Form::Tolerant).map_err(|_| bad)?;
+    let top = bencode::parse(bytes, &LIMITS, Form::Tolerant).map_err(|_| bad)?;
     let mut edits = Vec::new();
     let mut look = |value: Value<'_>| {
         let Some(url) = value.as_bytes().and_then(&mut change) else { return Ok(()) };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
 
 /// The variables `wl` looks at, beside the proxy ones that the HTTP client understands.
 pub const VARIABLES: &[&str] = &[
@@ -35,6 +36,25 @@ pub struct Env {
     pub stdout_is_terminal: bool,
     /// The proxy for HTTP, from HTTP_PROXY and its relatives.
     pub proxy: Option<ureq::Proxy>,
+}
+
+/// How many columns the terminal on stderr has just now; `None` when it does not say.
+pub fn stderr_columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stderr())?;
+    Some(usize::from(width.0)).filter(|&columns| columns > 0)
+}
+
+/// How many columns the terminal on stdout has.
+pub fn stdout_columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(width.0)).filter(|&columns| columns > 0)
+}
+
+/// 32 bytes of the system's chance for a private key, wiped when dropped; `None` when it gives none.
+pub fn random_seed() -> Option<Zeroizing<[u8; 32]>> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut seed[..]).ok()?;
+    Some(seed)
 }
 
 impl Env {

@@ -1,5 +1,6 @@
 //! How a command ends badly: a class that becomes the exit code, one line of text, sometimes a remedy.
 
+use crate::paint::{Ink, Paint};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io;
@@ -67,8 +68,8 @@ impl Failure {
     }
 
     /// The lines for stderr.
-    pub fn text(&self) -> String {
-        let mut text = format!("wl: {}\n", shown(&self.message));
+    pub fn text(&self, paint: Paint) -> String {
+        let mut text = format!("{} {}\n", paint.word(Ink::Bad, "wl:"), shown(&self.message));
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {}", shown(hint));
         }

@@ -1,12 +1,14 @@
 //! The HTTP client: bounded answers, bounded time, statuses as values.
 
 use crate::Context;
+use crate::failure::shown;
 use std::io::Read;
 use std::time::Duration;
-use ureq::Body;
 use ureq::config::ConfigBuilder;
 use ureq::http::{Request, Response};
+use ureq::middleware::MiddlewareNext;
 use ureq::typestate::AgentScope;
+use ureq::{Body, SendBody};
 
 /// An answer, whatever its status.
 pub struct Reply {
@@ -39,11 +41,24 @@ pub fn patient_agent(context: &Context, patience: Duration, redirects: u32) -> u
 }
 
 fn config(context: &Context, redirects: u32) -> ConfigBuilder<AgentScope> {
-    ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder();
+    let config = if context.voice.is_detailed() { config.middleware(narrate) } else { config };
+    config
         .max_redirects(redirects)
         .http_status_as_error(false)
         .proxy(context.env.proxy.clone())
         .user_agent(concat!("wl/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Says on stderr what was asked and what came back, for `--verbose`.
+fn narrate(request: Request<SendBody>, next: MiddlewareNext) -> Result<Response<Body>, ureq::Error> {
+    let what = shown(&format!("{} {}", request.method(), request.uri()));
+    let outcome = next.handle(request);
+    match &outcome {
+        Ok(response) => eprintln!("{what}: {}", response.status().as_u16()),
+        Err(error) => eprintln!("{what}: {}", shown(&why(error))),
+    }
+    outcome
 }
 
 /// Sends a request and reads the answer, of which more than `body_bytes_max` bytes are an error.

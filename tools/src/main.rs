@@ -13,6 +13,7 @@ mod http;
 mod key;
 mod manual;
 mod nearest;
+mod paint;
 mod progress;
 mod save;
 mod show_size;
@@ -23,6 +24,7 @@ mod tracker;
 use env::Env;
 use failure::{Failure, shown};
 use flags::{Args, Command};
+use paint::{Ink, Paint};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -47,6 +49,10 @@ pub struct Voice {
     pub quiet: bool,
     /// More on stderr.
     pub verbose: bool,
+    /// Colour on stdout.
+    pub out: Paint,
+    /// Colour on stderr.
+    pub err: Paint,
 }
 
 /// What a command has to say at its end.
@@ -72,19 +78,28 @@ impl Voice {
 
     /// Says what a person should look at.
     pub fn warn(&self, line: &str) {
-        self.say(&format!("Warning: {line}"));
+        if !self.quiet {
+            eprintln!("{} {}", self.err.word(Ink::Odd, "Warning:"), shown(line));
+        }
+    }
+
+    /// Whether details are wanted: one line for each file or answer.
+    pub fn is_detailed(&self) -> bool {
+        self.verbose && !self.quiet
     }
 }
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let env = Env::read();
-    let json = words.iter().any(|word| word == "--json" || word == "-j" || word == "-json");
-    let outcome = run(&words, env).and_then(|done| print(&done, json));
+    let json = asks_for(&words, &["--json", "-json", "-j"]);
+    let quiet = asks_for(&words, &["--quiet", "-quiet", "-q"]);
+    let err = Paint::new(&env, env.stderr_is_terminal, asks_for(&words, &["--no-color", "-no-color"]));
+    let outcome = run(&words, env).and_then(|done| print(&done, json, quiet));
     match outcome {
         Ok(exit) => ExitCode::from(exit),
         Err(failure) => {
-            eprint!("{}", failure.text());
+            eprint!("{}", failure.text(err));
             if json {
                 let _ = writeln!(io::stdout(), "{}", failure.json());
             }
@@ -93,9 +108,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether a switch is on, for what has to be known even when the command line cannot be read.
+fn asks_for(words: &[OsString], forms: &[&str]) -> bool {
+    let flags = words.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str());
+    flags.fold(false, |on, word| {
+        let (name, value) = word.split_once('=').unwrap_or((word, "true"));
+        if forms.contains(&name) { matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True") } else { on }
+    })
+}
+
 fn run(words: &[OsString], env: Env) -> Result<Done, Failure> {
     let Some((first, rest)) = words.split_first() else {
-        return Err(Failure::usage("no command").hint("wl help lists the commands"));
+        let names: Vec<_> = cmd::COMMANDS.iter().map(|command| command.name).collect();
+        return Err(Failure::usage("no command; usage: wl COMMAND [flags] [arguments]")
+            .hint(format!("commands: {}; wl help explains them", names.join(", "))));
     };
     match first.to_str() {
         Some("help" | "--help" | "-help" | "-h") => return help::answer(rest),
@@ -114,17 +140,26 @@ fn run(words: &[OsString], env: Env) -> Result<Done, Failure> {
 
 fn context(command: &Command, words: &[OsString], env: Env) -> Result<Context, Failure> {
     let args = flags::parse(command, words)?;
-    let voice = Voice { json: args.on("json"), quiet: args.on("quiet"), verbose: args.on("verbose") };
+    let plain = args.on("no-color");
+    let voice = Voice {
+        json: args.on("json"),
+        quiet: args.on("quiet"),
+        verbose: args.on("verbose"),
+        out: Paint::new(&env, env.stdout_is_terminal, plain),
+        err: Paint::new(&env, env.stderr_is_terminal, plain),
+    };
     Ok(Context { args, env, voice })
 }
 
 /// Writes the result. A reader that went away ends the program silently with 141, as a shell would report it.
-fn print(done: &Done, json: bool) -> Result<u8, Failure> {
+fn print(done: &Done, json: bool, quiet: bool) -> Result<u8, Failure> {
     let object = format!("{}\n", done.json);
     let result = if json && !done.json.is_null() { &object } else { &done.text };
     let written = match &done.file {
         Some(bytes) => {
-            eprint!("{result}");
+            if !quiet {
+                eprint!("{result}");
+            }
             io::stdout().write_all(bytes)
         }
         None => io::stdout().write_all(result.as_bytes()),

@@ -6,7 +6,7 @@ use super::create_hash::{Hashed, Recipe, hash};
 use super::create_stream::Origin;
 use super::register::{self, Registration};
 use crate::failure::{Class, Failure};
-use crate::hash::walk::{Tree, walk};
+use crate::hash::walk::{Tree, absolute, is_renamed, walk};
 use crate::{Context, Done, key, save};
 use serde_json::json;
 use std::fmt::Write;
@@ -42,6 +42,10 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     let lengths: Vec<u64> = tree.files.iter().map(|file| file.stamp.length).collect();
     let chosen = options.piece_length.unwrap_or_else(|| piece_length::auto(options.kind, &lengths));
     tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
+    if tree.shape == Shape::Directory && is_renamed(&names.info) {
+        let name = lossy(&names.info);
+        context.voice.warn(&format!("{name:?} will be renamed by downloaders on some systems"));
+    }
     warn_before(context, &options, &tree, chosen, &lengths);
     let recipe = Recipe {
         tree: &tree,
@@ -57,7 +61,9 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     let hashes = hashed.hashes(options.kind);
     let signature = key.map(|key| key.sign(&hashes));
     if let Some(signature) = &signature {
-        torrent = signatures::add(&torrent, signature).expect("a torrent just written can be read");
+        let too_large =
+            |_| Failure::input("torrent: too large to be signed").hint("use a larger --piece-length");
+        torrent = signatures::add(&torrent, signature).map_err(too_large)?;
     }
     if hashed.piece_count > COMMON_PIECES_MAX || torrent.len() > COMMON_TORRENT_BYTES_MAX {
         context.voice.warn("some clients refuse torrents this large; use a larger --piece-length");
@@ -81,6 +87,10 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
 fn find(context: &Context, options: &Options) -> Result<(Tree, Option<Origin>), Failure> {
     match &options.input {
         Input::Path(path) => {
+            // Known before the walk, which would go through the whole disk first.
+            if options.name.is_none() && absolute(path)?.file_name().is_none() {
+                return Err(Failure::usage("cannot derive a name; pass --name"));
+            }
             let tree = walk(path, &options.rules)?;
             context.voice.say(&format!("Creating torrent for {}...", tree.root.display()));
             Ok((tree, None))

@@ -3,10 +3,12 @@
 use super::create_stream::Origin;
 use crate::Context;
 use crate::failure::{Failure, reason};
+use crate::hash::finished::Finished;
 use crate::hash::pool::{self, Fault, Plan, Source};
 use crate::hash::stream;
 use crate::hash::walk::Tree;
 use crate::progress::Progress;
+use std::cell::RefCell;
 use std::io;
 use weightless::base::InfoHashes;
 use weightless::torrent::build::{self, BuildFile, Content, Layers};
@@ -66,7 +68,7 @@ pub fn hash(context: &Context, recipe: &Recipe<'_>, origin: Option<Origin>) -> R
     let mut progress = Progress::new(context, "hashing", size);
     let outcome = match origin {
         Some(origin) => remote(recipe, origin, &mut progress, &mut pieces),
-        None => local(recipe, &layout, &mut progress, &mut pieces),
+        None => local(context, recipe, &layout, &mut progress, &mut pieces),
     };
     progress.end();
     outcome?;
@@ -86,6 +88,7 @@ pub fn hash(context: &Context, recipe: &Recipe<'_>, origin: Option<Origin>) -> R
 }
 
 fn local(
+    context: &Context,
     recipe: &Recipe<'_>,
     layout: &Layout,
     progress: &mut Progress,
@@ -98,12 +101,24 @@ fn local(
         .collect();
     let plan = Plan { kind: recipe.kind, layout, sources: &sources, threads: recipe.threads };
     let mut fault: Option<Fault> = None;
+    let progress = RefCell::new(progress);
+    let mut finished = context.voice.is_detailed().then(|| Finished::new(layout, files.len()));
+    let mut tell = |piece| {
+        let Some(finished) = &mut finished else { return };
+        finished.piece(piece, |file| {
+            let place = files.get(file).map(|file| file.disk.display().to_string()).unwrap_or_default();
+            progress.borrow_mut().note(context, &format!("hashed {place}"));
+        });
+    };
     pool::hash(
         &plan,
-        |done| progress.at(done),
+        |done| progress.borrow_mut().at(done),
         |piece, outcome| {
             match outcome {
-                Ok(hashes) => pieces.put(piece, &hashes),
+                Ok(hashes) => {
+                    pieces.put(piece, &hashes);
+                    tell(piece);
+                }
                 // Threads fail in any order; the first file in torrent order is the one reported.
                 Err(new) if fault.as_ref().is_none_or(|old| new.file < old.file) => fault = Some(new),
                 Err(_) => {}

@@ -3,13 +3,12 @@
 use crate::failure::{Class, Failure};
 use crate::flags::Command;
 use crate::key::{self, DEFAULT_FILE};
-use crate::{Context, Done};
+use crate::{Context, Done, env};
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use weightless::torrent::signature::SecretKey;
-use zeroize::Zeroizing;
 
 /// The table of `wl keygen`.
 pub const COMMAND: Command = Command {
@@ -32,9 +31,8 @@ fn run(context: &Context) -> Result<Done, Failure> {
         _ => return Err(Failure::usage("more than one FILE")),
     };
     let public = public_name(&private);
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut seed[..])
-        .map_err(|_| Failure::new(Class::Unexpected, "the system gave no random bytes"))?;
+    let seed = env::random_seed();
+    let seed = seed.ok_or_else(|| Failure::new(Class::Unexpected, "the system gave no random bytes"))?;
     let (private_pem, public_pem) = key::files(&seed);
     write(&private, &private_pem, 0o600)?;
     if let Err(failure) = write(&public, &public_pem, 0o644) {

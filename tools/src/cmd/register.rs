@@ -60,7 +60,11 @@ pub fn register(context: &Context, entry: &Entry<'_>) -> Result<Registration, Fa
 /// Registers. Says how it went; only a wrong command line is an error, because the torrent file is good whatever a
 /// registry thinks of it.
 pub fn post(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failure> {
-    let body = body(entry);
+    let Some(body) = body(entry) else {
+        let error = "no registry takes a torrent this large".to_string();
+        context.voice.warn(&format!("{error}. {STILL}"));
+        return Ok(Registration { tried: true, error: Some(error), exit: Class::Refused as u8 });
+    };
     let url = entry.tracker.registry();
     let mut request = Request::post(&url).header("Content-Type", "application/json");
     let key = secret(context, &API_KEY)?;
@@ -73,14 +77,16 @@ pub fn post(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failur
     Ok(judge(context, &url, answer))
 }
 
-/// The uploaded copy carries no passkey: the registry hands it to everybody.
-fn body(entry: &Entry<'_>) -> Vec<u8> {
+const STILL: &str = "Torrent file is still valid.";
+
+/// The uploaded copy carries no passkey: the registry hands it to everybody. `None` for more than a registry reads.
+fn body(entry: &Entry<'_>) -> Option<Vec<u8>> {
     let public = entry.tracker.plain_announce();
     let with_passkey = format!("{public}/");
     let clean = rewrite_trackers(entry.torrent, |url| {
         url.starts_with(with_passkey.as_bytes()).then(|| public.clone().into_bytes())
     });
-    let torrent = clean.expect("a torrent just written or checked can be read");
+    let torrent = clean.ok()?;
     let v1 = entry.hashes.v1().map(|v1| v1.to_string()).unwrap_or_default();
     let mut body = json!({
         "info_hash": entry.hashes.best_hex(),
@@ -98,11 +104,10 @@ fn body(entry: &Entry<'_>) -> Vec<u8> {
         body["publisher_key"] = signature.key_hex().into();
         body["signature"] = signature.hex().into();
     }
-    body.to_string().into_bytes()
+    Some(body.to_string().into_bytes())
 }
 
 fn judge(context: &Context, url: &str, answer: Result<Reply, Unreachable>) -> Registration {
-    const STILL: &str = "Torrent file is still valid.";
     let failed = |class: Class, error: String| {
         context.voice.warn(&format!("{error}. {STILL}"));
         Registration { tried: true, error: Some(error), exit: class as u8 }

@@ -5,7 +5,7 @@ use crate::flags::{Command, TRACKER, one};
 use crate::http::{self, Unreachable};
 use crate::show_size::size;
 use crate::tracker::Tracker;
-use crate::{Context, Done};
+use crate::{Context, Done, env};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -51,7 +51,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
     let strange = || Failure::new(Class::Network, "registry: answer is not a list of entries");
     let results: Value = serde_json::from_slice(&reply.body).map_err(|_| strange())?;
     let rows = results.as_array().ok_or_else(strange)?;
-    let text = if rows.is_empty() { String::new() } else { table(rows) };
+    let text = if rows.is_empty() { String::new() } else { table(rows, name_columns(context)) };
     let total = reply.total.unwrap_or(rows.len() as u64);
     Ok(Done { text, json: json!({"total": total, "results": results}), ..Done::default() })
 }
@@ -91,21 +91,31 @@ fn query(context: &Context) -> Result<String, Failure> {
     Ok(query)
 }
 
-fn table(rows: &[Value]) -> String {
+/// Names get what the other columns leave of the terminal's width.
+fn name_columns(context: &Context) -> usize {
+    const OTHERS: usize = 16 + 9 + 9 + 12 + 8 + 5 * 2;
+    let columns = env::stdout_columns().filter(|_| context.env.stdout_is_terminal);
+    columns.map_or(40, |columns| columns.saturating_sub(OTHERS).clamp(16, 80))
+}
+
+fn table(rows: &[Value], name_columns: usize) -> String {
     let mut out = format!(
-        "{:<16}  {:<40}  {:>9}  {:>9}  {:<12}  VERIFIED\n",
+        "{:<16}  {:<name_columns$}  {:>9}  {:>9}  {:<12}  VERIFIED\n",
         "HASH", "NAME", "SIZE", "S/L", "CATEGORY"
     );
     for row in rows {
         let text = |key: &str| shown_foreign(row.get(key).and_then(Value::as_str).unwrap_or_default());
         let count = |key: &str| row.get(key).and_then(Value::as_u64).unwrap_or(0);
         let hash: String = text("info_hash").chars().take(16).collect();
-        let name: String = text("name").chars().take(40).collect();
+        let name: String = text("name").chars().take(name_columns).collect();
         let swarm = format!("{}/{}", count("seeders"), count("leechers"));
         let category: String = text("category").chars().take(12).collect();
         let verified = if row.get("verified").and_then(Value::as_bool) == Some(true) { "yes" } else { "no" };
         let bytes = size(count("size"));
-        let _ = writeln!(out, "{hash:<16}  {name:<40}  {bytes:>9}  {swarm:>9}  {category:<12}  {verified}");
+        let _ = writeln!(
+            out,
+            "{hash:<16}  {name:<name_columns$}  {bytes:>9}  {swarm:>9}  {category:<12}  {verified}"
+        );
     }
     out
 }

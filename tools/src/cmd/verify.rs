@@ -5,6 +5,7 @@ use super::verify_data::{Local, Verdict, check, locate};
 use crate::failure::{Class, Failure, shown};
 use crate::flags::{Command, TRACKER, one, switch};
 use crate::hash::walk::{Rules, Symlinks, walk};
+use crate::paint::{Ink, Paint};
 use crate::signing::{Policy, REQUIRE_KEY};
 use crate::{Context, Done, signing, source};
 use serde_json::json;
@@ -55,7 +56,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
         false => {
             let local = locate(&metainfo, &place)?;
             let extra = if context.args.on("strict") { extra_files(&metainfo, &local)? } else { Vec::new() };
-            report(&metainfo, &check(context, &metainfo, &local, threads)?, &extra)
+            report(context.voice.out, &metainfo, &check(context, &metainfo, &local, threads)?, &extra)
         }
     };
     judge_signatures(context, &metainfo, &policy, &mut done);
@@ -74,7 +75,8 @@ fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, don
     }
     let missing: Vec<String> = policy.missing(&found.judged).map(ToString::to_string).collect();
     for key in &missing {
-        let _ = writeln!(done.text, "FAILED no signature by {key}");
+        let word = context.voice.out.word(Ink::Bad, "FAILED");
+        let _ = writeln!(done.text, "{word} no signature by {key}");
     }
     if !missing.is_empty() || found.judged.iter().any(|judged| judged.verdict.is_err()) {
         done.exit = Class::Verification as u8;
@@ -108,10 +110,11 @@ fn any_entry(root: &Path) -> bool {
     std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-fn report(metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
+fn report(paint: Paint, metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
     let mut text = String::new();
     let mut files = Vec::new();
     let mut failed = 0;
+    let bad_word = paint.word(Ink::Bad, "FAILED");
     for (index, file) in metainfo.files().iter().enumerate() {
         if file.symlink {
             continue;
@@ -126,16 +129,17 @@ fn report(metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
         let ok = bad.is_empty() && fault.is_none();
         failed += u64::from(!ok);
         let _ = match (ok, fault) {
-            (true, _) => writeln!(text, "OK {}", shown(&path)),
+            (true, _) => writeln!(text, "{} {}", paint.word(Ink::Good, "OK"), shown(&path)),
             (false, Some(fault)) => {
-                writeln!(text, "FAILED {}: {fault}{}", shown(&path), and_pieces(&bad, fault))
+                writeln!(text, "{bad_word} {}: {fault}{}", shown(&path), and_pieces(&bad, fault))
             }
-            (false, None) => writeln!(text, "FAILED {}: pieces {}", shown(&path), ranges(&bad)),
+            (false, None) => writeln!(text, "{bad_word} {}: pieces {}", shown(&path), ranges(&bad)),
         };
         files.push(json!({"path": path, "ok": ok, "error": fault, "bad_pieces": bad}));
     }
     for path in extra {
-        let _ = writeln!(text, "EXTRA {}", shown(&path.display().to_string()));
+        let word = paint.word(Ink::Bad, "EXTRA");
+        let _ = writeln!(text, "{word} {}", shown(&path.display().to_string()));
     }
     let good = verdict.good.iter().filter(|&&good| good).count();
     let (pieces, all) = (verdict.good.len(), files.len() as u64);

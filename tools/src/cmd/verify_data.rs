@@ -2,9 +2,11 @@
 
 use crate::Context;
 use crate::failure::{Class, Failure};
+use crate::hash::finished::Finished;
 use crate::hash::piece::PieceHashes;
 use crate::hash::pool::{self, Plan, Source};
 use crate::progress::Progress;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weightless::torrent::merkle::{self, Hash};
@@ -107,11 +109,21 @@ pub fn check(
     let mut unproven: BTreeMap<usize, Vec<Hash>> = BTreeMap::new();
     let mut contradiction = false;
     let plan = Plan { kind: metainfo.kind(), layout, sources: &sources, threads };
-    let mut progress = Progress::new(context, "verifying", metainfo.total_bytes());
+    let progress = RefCell::new(Progress::new(context, "verifying", metainfo.total_bytes()));
+    let files = metainfo.files();
+    let mut finished = context.voice.is_detailed().then(|| Finished::new(layout, files.len()));
+    let mut tell = |piece| {
+        let Some(finished) = &mut finished else { return };
+        finished.piece(piece, |file| {
+            let path = files.get(file).map(|file| metainfo.shown_path(file)).unwrap_or_default();
+            progress.borrow_mut().note(context, &format!("checked {path}"));
+        });
+    };
     pool::hash(
         &plan,
-        |done| progress.at(done),
+        |done| progress.borrow_mut().at(done),
         |piece, outcome| {
+            tell(piece);
             if let Ok(hashes) = outcome {
                 let judged = judge(metainfo, piece, &hashes, &mut unproven);
                 contradiction |= judged.is_none();
@@ -122,7 +134,7 @@ pub fn check(
             !contradiction
         },
     );
-    progress.end();
+    progress.borrow_mut().end();
     contradiction |= prove(metainfo, &unproven, &mut good);
     if contradiction {
         return Err(Failure::new(Class::Verification, "v1 and v2 hashes describe different data"));

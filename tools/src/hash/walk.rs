@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use unicode_normalization::UnicodeNormalization;
 use weightless::torrent::names;
 use weightless::torrent::{Shape, TOTAL_BYTES_MAX};
 
@@ -134,7 +135,7 @@ pub fn walk(argument: &Path, rules: &Rules) -> Result<Tree, Failure> {
 }
 
 /// The path made absolute; `..` at its end is resolved, so that it has a name. A symlink keeps its own name.
-fn absolute(argument: &Path) -> Result<PathBuf, Failure> {
+pub fn absolute(argument: &Path) -> Result<PathBuf, Failure> {
     let absolute = std::path::absolute(argument).map_err(|error| Failure::reading(argument, &error))?;
     if absolute.file_name().is_none() && absolute.parent().is_some() {
         return fs::canonicalize(&absolute).map_err(|error| Failure::reading(argument, &error));
@@ -254,7 +255,7 @@ impl Walk<'_> {
 /// The rules that hold for each file, wherever it came from.
 fn check(tree: &mut Tree, rules: &Rules) -> Result<(), Failure> {
     let mut total = 0u64;
-    let mut folded: Vec<(String, usize)> = Vec::new();
+    let mut folded: Vec<(String, String, usize)> = Vec::new();
     let mut warnings = Vec::new();
     for (index, file) in tree.files.iter().enumerate() {
         let place = file.disk.display();
@@ -277,19 +278,23 @@ fn check(tree: &mut Tree, rules: &Rules) -> Result<(), Failure> {
             let part = String::from_utf8_lossy(part);
             warnings.push(format!("{part:?} will be renamed by downloaders on some systems"));
         }
-        folded.push((String::from_utf8_lossy(&file.path.join(&b'/')).to_lowercase(), index));
+        let path = String::from_utf8_lossy(&file.path.join(&b'/')).into_owned();
+        let composed: String = if path.is_ascii() { path } else { path.nfc().collect() };
+        folded.push((composed.to_lowercase(), composed, index));
     }
     if total > TOTAL_BYTES_MAX {
         return Err(Failure::input("more data than a torrent can hold"));
     }
     folded.sort_unstable();
     for pair in folded.windows(2) {
-        if let [(a, first), (b, second)] = pair
+        if let [(a, a_composed, first), (b, b_composed, second)] = pair
             && a == b
             && let (Some(first), Some(second)) = (tree.files.get(*first), tree.files.get(*second))
         {
             let (first, second) = (first.disk.display(), second.disk.display());
-            warnings.push(format!("{first} and {second} are one file where case is ignored"));
+            let accents = a_composed == b_composed;
+            let what = if accents { "the ways to write an accent do not differ" } else { "case is ignored" };
+            warnings.push(format!("{first} and {second} are one file where {what} (macOS, Windows)"));
         }
     }
     if total == 0 {
@@ -300,7 +305,7 @@ fn check(tree: &mut Tree, rules: &Rules) -> Result<(), Failure> {
 }
 
 /// Whether a component cannot be a name on every system.
-fn is_renamed(part: &[u8]) -> bool {
+pub fn is_renamed(part: &[u8]) -> bool {
     let text = String::from_utf8_lossy(part);
     part.iter().any(|&b| b < 0x20 || b == 0x7f || b == b'\\') || names::is_reserved(&text)
 }

@@ -74,6 +74,11 @@ fn odd_names_are_refused_or_warned_about() {
     place.file("c/Name", 5);
     place.file("c/name", 5);
     assert!(place.wl("create --no-register c").stderr.contains("one file where case is ignored"));
+    // One name, composed and decomposed.
+    place.file("n/\u{e9}.bin", 5);
+    place.file("n/e\u{301}.bin", 5);
+    assert!(place.wl("create --no-register n").stderr.contains("the ways to write an accent do not differ"));
+    assert_eq!(place.wl("verify n.torrent").code, 0);
     std::fs::create_dir(place.path().join("r")).unwrap();
     let raw = Path::new(std::ffi::OsStr::from_bytes(b"r/\xff.bin"));
     std::fs::write(place.path().join(raw), b"12345").unwrap();
@@ -113,6 +118,8 @@ fn names_come_from_the_absolute_path() {
         let made = place.json(&format!("create --no-register --out x.torrent {line}"));
         assert_eq!(made["name"], "d", "{line}");
     }
+    let ran = place.wl("create --no-register /");
+    assert_eq!((ran.code, ran.stderr.as_str()), (2, "wl: cannot derive a name; pass --name\n"));
     let made = place.json("create --no-register --out y.torrent t/d/..");
     assert_eq!(made["name"], "t");
     // A single file keeps its own name in the torrent whatever the label.

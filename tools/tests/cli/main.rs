@@ -6,6 +6,7 @@ mod commands;
 mod completing;
 mod files;
 mod mishaps;
+mod output;
 mod random_trees;
 mod registering;
 mod signing;

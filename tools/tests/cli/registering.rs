@@ -132,6 +132,18 @@ fn every_answer_of_a_registry_leaves_the_file_and_its_exit_code() {
     }
 }
 
+/// The registry reads less deep than `wl` writes; it says so itself.
+#[test]
+fn the_deepest_tree_is_offered_and_refused_in_words() {
+    let registry = Registry::answering("400 Bad", "", "{\"error\":\"torrent_data is not a valid torrent\"}");
+    let place = Place::new();
+    place.file(&format!("t/{}f", "d/".repeat(94)), 5);
+    let ran = place.wl(&format!("create --tracker {} t", registry.url));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("(400: torrent_data is not a valid torrent)"), "{}", ran.stderr);
+    registry.request();
+}
+
 #[test]
 fn without_a_registry_the_file_is_made_all_the_same() {
     let place = Place::new();
