@@ -42,6 +42,11 @@ pub const LARGE_UPLOADS_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of all other bodies, from their coming until they are answered; more are refused.
 pub const SMALL_UPLOADS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// Answers longer than this are not copied: they are written from where the store has put them.
+pub const LONG_ANSWER_BYTES: usize = 64 * 1024;
+/// Bytes of all long answers that clients have not taken yet; further ones are refused until some have been.
+pub const LONG_ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// Requests waiting for the store before a 503.
 pub const STORE_QUEUE_MAX: usize = 1024;
 /// Bytes of request bodies that share one transaction; one more body is taken when the sum is still below.

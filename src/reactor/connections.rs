@@ -300,20 +300,25 @@ impl Connections {
         }
     }
 
-    /// Writes what the machine has kept for this connection. True: nothing is left.
+    /// Writes what the machine has kept for this connection, so much in one turn. True: nothing is left.
     fn flush(&mut self, now: Now, conn: Conn, server: &mut Server) -> bool {
-        let mut wrote = false;
+        let mut wrote = 0;
         loop {
             let Some(wire) = self.wires.get_mut(conn.0 as usize).and_then(Option::as_mut) else {
                 return false;
             };
             let output = server.output(conn);
             if output.is_empty() {
-                return !wrote || self.finish(conn, server);
+                return wrote == 0 || self.finish(conn, server);
             }
-            match wire.stream.write(output) {
+            if wrote >= WRITTEN_A_TURN {
+                // The others have their turn first.
+                self.touched.push(conn);
+                return false;
+            }
+            match wire.stream.write(&output[..output.len().min(WRITTEN_A_TURN)]) {
                 Ok(bytes) => {
-                    wrote = true;
+                    wrote += bytes;
                     server.sent(now, conn, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -386,6 +391,8 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 const READ_BYTES: usize = 8192;
 /// Reads of one connection in one turn.
 const READS_A_TURN: usize = 8;
+/// Written to one connection in one turn, or a little more.
+const WRITTEN_A_TURN: usize = 256 * 1024;
 /// Connections of one listener accepted in one turn.
 const ACCEPTS_A_TURN: usize = 64;
 /// Tokens between `TCP_TOKENS` and the first connection.

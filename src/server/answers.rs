@@ -1,12 +1,13 @@
 //! How the answers of the registry look on the wire: JSON with one newline at its end, torrents with the fields that
 //! let caches and browsers handle them, errors as `{"error":"<text>"}`. Live counts are added here.
 
-use super::api::outcome_of;
+use super::api::{self, outcome_of};
 use super::http::RETRY;
 use super::reply::{Framing, Reply};
 use super::session::{Parked, Phase, WaitsFor};
 use super::{Conn, Health, Server};
 use crate::base::Now;
+use crate::base::limits::{LONG_ANSWER_BYTES, LONG_ANSWERS_BYTES_MAX};
 use crate::mailbox::Ticket;
 use crate::registry::answer::etag;
 use crate::registry::{Answer, ApiError, Row};
@@ -28,8 +29,13 @@ impl Server {
         self.unpark(ticket, |server, framing, out| server.write_answer(now, framing, answer, out));
     }
 
-    /// Answers a parked request by `write`. If its connection is still there, it can go on.
-    pub(super) fn unpark(&mut self, ticket: Ticket, write: impl FnOnce(&mut Self, Framing, &mut Vec<u8>)) {
+    /// Answers a parked request by `write`, which may leave a long body to be written from where it is. If the
+    /// connection is still there, it can go on.
+    pub(super) fn unpark(
+        &mut self,
+        ticket: Ticket,
+        write: impl FnOnce(&mut Self, Framing, &mut Vec<u8>) -> Option<Vec<u8>>,
+    ) {
         let stopping = self.health == Health::Stopping;
         let Some(session) = self.sessions.parked(ticket) else { return };
         let Phase::Parked(parked) = &mut session.phase else { return };
@@ -41,19 +47,27 @@ impl Server {
             Some(left) => Phase::Skip(left),
             None => Phase::Idle,
         };
-        write(self, framing, &mut out);
+        let tail = write(self, framing, &mut out).unwrap_or_default();
         let conn = Conn(ticket.connection);
         if let Some(session) = self.sessions.get(conn) {
-            session.output = out;
+            self.long_answers_bytes += tail.len() as u64;
+            (session.output, session.tail) = (out, tail);
         }
         self.sessions.ready.push(conn);
     }
 
-    fn write_answer(&mut self, now: Now, framing: Framing, answer: Answer, out: &mut Vec<u8>) {
+    fn write_answer(
+        &mut self,
+        now: Now,
+        framing: Framing,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let ok = |extra| Reply::json(200, b"").with(extra);
         match answer {
             Answer::Entry(row) => {
                 let body = self.finish_row(row);
-                self.write_json(now, framing, 200, body, &[], out);
+                self.write_body_of(now, framing, &ok(&[]), line(body), out)
             }
             Answer::Page { rows, total } => {
                 let mut body = b"[".to_vec();
@@ -64,15 +78,18 @@ impl Server {
                     body.append(&mut self.finish_row(row));
                 }
                 body.push(b']');
-                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
+                let total = total.to_string();
+                self.write_body_of(now, framing, &ok(&[("X-Total-Count", &total)]), line(body), out)
             }
             Answer::List { body, total } => {
-                self.write_json(now, framing, 200, body, &[("X-Total-Count", &total.to_string())], out);
+                let total = total.to_string();
+                self.write_body_of(now, framing, &ok(&[("X-Total-Count", &total)]), line(body), out)
             }
-            Answer::Json { status, body } => self.write_json(now, framing, status, body, &[], out),
-            Answer::Text(mut text) => {
-                text.push('\n');
-                self.write_reply(now, framing, &Reply::text(200, &text), out);
+            Answer::Json { status, body } => {
+                self.write_body_of(now, framing, &Reply::json(status, b""), line(body), out)
+            }
+            Answer::Text(text) => {
+                self.write_body_of(now, framing, &Reply::text(200, ""), line(text.into_bytes()), out)
             }
             Answer::File { bytes, name, hash, sha256 } => {
                 let disposition = disposition(&name, &hash);
@@ -83,29 +100,42 @@ impl Server {
                     // A copy with somebody's passkey in it.
                     None => extra.push(("Cache-Control", "no-store")),
                 }
-                let reply = Reply { status: 200, content_type: TORRENT, body: &bytes, extra: &extra };
-                self.write_reply(now, framing, &reply, out);
+                let reply = Reply { status: 200, content_type: TORRENT, body: b"", extra: &extra };
+                self.write_body_of(now, framing, &reply, bytes, out)
             }
             Answer::NotModified { sha256 } => {
                 let tag = etag(&sha256);
                 let extra = [("ETag", tag.as_str()), ("Cache-Control", "no-cache")];
                 self.write_reply(now, framing, &Reply::text(304, "").with(&extra), out);
+                None
             }
-            Answer::Error(error) => self.write_api_error(now, framing, error, out),
+            Answer::Error(error) => {
+                self.write_api_error(now, framing, error, out);
+                None
+            }
         }
     }
 
-    fn write_json(
+    /// Writes an answer with this body, or its head alone when the body is long: gives it back then.
+    fn write_body_of(
         &mut self,
         now: Now,
         framing: Framing,
-        status: u16,
-        mut body: Vec<u8>,
-        extra: &[(&str, &str)],
+        reply: &Reply<'_>,
+        body: Vec<u8>,
         out: &mut Vec<u8>,
-    ) {
-        body.push(b'\n');
-        self.write_reply(now, framing, &Reply::json(status, &body).with(extra), out);
+    ) -> Option<Vec<u8>> {
+        if framing.head_only || body.len() <= LONG_ANSWER_BYTES {
+            self.write_reply(now, framing, &Reply { body: &body, ..*reply }, out);
+            return None;
+        }
+        let others = self.long_answers_bytes;
+        if others > 0 && others + body.len() as u64 > LONG_ANSWERS_BYTES_MAX {
+            self.write_api_error(now, framing, api::BUSY, out);
+            return None;
+        }
+        self.write_reply_head(now, framing, reply, body.len(), out);
+        Some(body)
     }
 
     /// `{"error":"<text>"}`.
@@ -124,6 +154,11 @@ impl Server {
         );
         json
     }
+}
+
+fn line(mut body: Vec<u8>) -> Vec<u8> {
+    body.push(b'\n');
+    body
 }
 
 /// A file name for people, and for those whose alphabet is not ours (RFC 6266, RFC 8187).

@@ -53,7 +53,10 @@ impl Server {
         self.pings.asked_at = None;
         let reply = if is_well { Reply::text(200, "OK") } else { Reply::text(503, UNREACHABLE) };
         for ticket in std::mem::take(&mut self.pings.waiting) {
-            self.unpark(ticket, |server, framing, out| server.write_reply(now, framing, &reply, out));
+            self.unpark(ticket, |server, framing, out| {
+                server.write_reply(now, framing, &reply, out);
+                None
+            });
         }
     }
 }

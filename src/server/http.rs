@@ -71,6 +71,9 @@ impl Server {
             let ticket = upload.ticket;
             self.upload_given_up(ticket);
         }
+        if let Some(session) = self.sessions.get(conn) {
+            self.long_answers_bytes -= session.tail.len() as u64;
+        }
         self.sessions.close(conn);
     }
 
@@ -105,7 +108,15 @@ impl Server {
     pub fn resume(&mut self, now: Now, conn: Conn, out: &mut Vec<u8>) -> Next {
         let before = out.len();
         let Some(session) = self.sessions.get(conn) else { return Next::Close { linger: false } };
-        if session.is_held_back && !session.output.is_empty() {
+        if session.is_held_back && session.has_output() {
+            return Next::Wait;
+        }
+        if !session.tail.is_empty() {
+            // It is written from where it lies, and only then the connection goes on.
+            session.is_held_back = true;
+            let (written, bytes) = (session.written, session.tail.len());
+            self.counters.sent_bytes[Proto::Http as usize] += (session.output.len() - written + bytes) as u64;
+            self.sessions.set_deadline(conn, now.mono + session::WRITE_MS);
             return Next::Wait;
         }
         // The socket may have taken a part of an earlier answer already.
@@ -138,22 +149,27 @@ impl Server {
     pub fn held_bytes(&mut self, conn: Conn) -> (usize, usize) {
         let Some(session) = self.sessions.get(conn) else { return (0, 0) };
         let upload = if let Phase::Body(upload) = &session.phase { upload.bytes.len() } else { 0 };
-        (session.input.len() + upload, session.output.len())
+        (session.input.len() + upload, session.output.len() + session.tail.len())
     }
 
-    /// What is still to be written.
+    /// What is to be written next; empty when nothing is left.
     pub fn output(&mut self, conn: Conn) -> &[u8] {
-        self.sessions.get(conn).map_or(&[], |session| &session.output[session.written..])
+        let Some(session) = self.sessions.get(conn) else { return &[] };
+        match session.written.checked_sub(session.output.len()) {
+            None => &session.output[session.written..],
+            Some(of_tail) => &session.tail[of_tail..],
+        }
     }
 
     /// The socket took so many bytes of `output`. True when that was all.
     pub fn sent(&mut self, now: Now, conn: Conn, bytes: usize) -> bool {
         let Some(session) = self.sessions.get(conn) else { return true };
         session.written += bytes;
-        let done = session.written >= session.output.len();
+        let done = session.written >= session.output.len() + session.tail.len();
         let mut deadline = session.deadline;
         if done {
             session.output = Vec::new();
+            self.long_answers_bytes -= std::mem::take(&mut session.tail).len() as u64;
             session.written = 0;
             // The client was not read meanwhile: what it does next begins now.
             deadline = session.fresh_deadline(now.mono);
@@ -178,7 +194,7 @@ impl Server {
     pub fn overdue(&mut self, now: Now, out: &mut Vec<u8>) -> Option<Conn> {
         let conn = self.sessions.overdue(now.mono)?;
         let session = self.sessions.get(conn)?;
-        let writing = !session.output.is_empty();
+        let writing = session.has_output();
         let (phase, told) = match &session.phase {
             _ if writing => (3, None),
             Phase::Idle | Phase::Closing => (1, None),

@@ -117,6 +117,8 @@ pub struct Server {
     health: Health,
     pings: health::Pings,
     uploads: uploads::Uploads,
+    /// Bytes of long answers that clients have not taken.
+    long_answers_bytes: u64,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
     files: ScrapeFiles,
@@ -171,6 +173,7 @@ impl Server {
             health: Health::Good,
             pings: health::Pings::default(),
             uploads: uploads::Uploads::default(),
+            long_answers_bytes: 0,
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
             body: Vec::new(),
@@ -261,7 +264,7 @@ impl Server {
     /// Connections that may be closed at once when the daemon ends: no request of theirs is under way.
     pub fn owed_nothing(&self) -> Vec<Conn> {
         let idle = |session: &session::Session| {
-            session.output.is_empty() && matches!(session.phase, session::Phase::Idle | session::Phase::Head)
+            !session.has_output() && matches!(session.phase, session::Phase::Idle | session::Phase::Head)
         };
         self.sessions.all().filter(|(_, session)| idle(session)).map(|(conn, _)| conn).collect()
     }

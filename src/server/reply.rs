@@ -74,6 +74,21 @@ impl<'a> Reply<'a> {
 impl Server {
     /// Writes an answer.
     pub(super) fn write_reply(&mut self, now: Now, framing: Framing, reply: &Reply<'_>, out: &mut Vec<u8>) {
+        self.write_reply_head(now, framing, reply, reply.body.len(), out);
+        if !framing.head_only {
+            out.extend_from_slice(reply.body);
+        }
+    }
+
+    /// Writes the head of an answer whose body of so many bytes comes from elsewhere.
+    pub(super) fn write_reply_head(
+        &mut self,
+        now: Now,
+        framing: Framing,
+        reply: &Reply<'_>,
+        body_bytes: usize,
+        out: &mut Vec<u8>,
+    ) {
         let date = self.date(now);
         let with_cors;
         let mut extra = reply.extra;
@@ -84,14 +99,11 @@ impl Server {
         let head = ReplyHead {
             status: reply.status,
             content_type: reply.content_type,
-            content_length: reply.body.len(),
+            content_length: body_bytes,
             connection: framing.connection,
             extra,
         };
         http1::write_head(out, &date, &head);
-        if !framing.head_only {
-            out.extend_from_slice(reply.body);
-        }
     }
 
     /// Writes the answer that lies in `self.body`.

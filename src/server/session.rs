@@ -112,7 +112,9 @@ pub struct Session {
     pub input: Vec<u8>,
     /// Bytes the socket has not taken yet.
     pub output: Vec<u8>,
-    /// How many of them have been written.
+    /// What follows `output`: the body of a long answer, as the store made it.
+    pub tail: Vec<u8>,
+    /// How many bytes of both have been written.
     pub written: usize,
     /// Pipelined requests wait in `input` until the answers before them have been taken.
     pub is_held_back: bool,
@@ -134,6 +136,11 @@ impl Session {
     /// Whether it is in the middle of this upload, and not read for want of room.
     pub fn waits_for_room(&self, ticket: Ticket) -> bool {
         matches!(&self.phase, Phase::Body(upload) if upload.ticket == ticket && upload.waits_for_room)
+    }
+
+    /// Whether something is still to be written.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty() || !self.tail.is_empty()
     }
 
     /// The deadline of what the connection begins to do now.
@@ -175,6 +182,7 @@ impl Sessions {
             phase: Phase::Head,
             input: Vec::new(),
             output: Vec::new(),
+            tail: Vec::new(),
             written: 0,
             is_held_back: false,
             deadline,
@@ -294,7 +302,7 @@ impl Sessions {
             session.timed = Some(session.deadline);
             seen.push(Reverse((session.deadline, number, generation)));
             match session.phase {
-                _ if !session.output.is_empty() => {}
+                _ if session.has_output() => {}
                 Phase::Idle => idle = Some(Conn(number)),
                 Phase::Head if session.deadline + SLOW_HEAD_MS <= now + HEAD_MS => {
                     slow = slow.or(Some(Conn(number)));

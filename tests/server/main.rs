@@ -3,6 +3,7 @@
 mod address;
 mod checks;
 mod cors;
+mod downloads;
 mod golden;
 mod health;
 mod http1;
