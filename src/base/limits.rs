@@ -58,5 +58,7 @@ pub const TABLE_SLICES: usize = 256;
 pub const MIN_INTERVAL_S_MAX: u32 = 60;
 /// File descriptors kept for the database, logs and what else a process needs.
 pub const RESERVED_DESCRIPTORS: u64 = 64;
-/// Entries whose count of seeders changed between two searches; more are dropped, and the ranks are a little old.
+/// Entries whose changed count of seeders is noted until the registry is told; when there are more, it is told all.
 pub const SEEDER_CHANGES_MAX: usize = 65_536;
+/// So many of them are told at once, and without waiting for a search.
+pub const SEEDER_CHANGES_TOLD: usize = 4_096;

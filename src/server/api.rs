@@ -168,6 +168,7 @@ impl Server {
 
     /// Before a search: which entries have other seeders than the reader last heard of.
     fn publish_seeders(&mut self) {
+        // More than this is on its way already, a part in each turn.
         let changes = self.tracker.take_seeder_changes();
         if !changes.is_empty() {
             self.outbox.push(Mail::Read(ToReader::Seeders(changes)));

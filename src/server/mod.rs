@@ -35,7 +35,7 @@ pub use session::{Conn, Next};
 
 use crate::base::limits;
 use crate::base::{Cidr, Millis, Now, UnixSeconds};
-use crate::mailbox::{AdmissionChange, FromStore, Loaded};
+use crate::mailbox::{AdmissionChange, FromStore, Loaded, ToReader};
 use crate::registry::Answer;
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
@@ -117,6 +117,8 @@ pub struct Server {
     health: Health,
     pings: health::Pings,
     uploads: uploads::Uploads,
+    /// When the registry may be told of changed numbers of seeders: not at once after its mailbox was full.
+    ranks_due: Millis,
     /// Bytes of long answers that clients have not taken.
     long_answers_bytes: u64,
     // Buffers that are used again and again, so that answering allocates nothing.
@@ -173,6 +175,7 @@ impl Server {
             health: Health::Good,
             pings: health::Pings::default(),
             uploads: uploads::Uploads::default(),
+            ranks_due: 0,
             long_answers_bytes: 0,
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
@@ -226,6 +229,13 @@ impl Server {
     pub fn woke(&mut self, now: Now) {
         self.outbox.new_turn();
         self.tracker.sweep(now);
+        while self.tracker.has_many_seeder_changes() && now.mono >= self.ranks_due {
+            let changes = self.tracker.take_seeder_changes();
+            if !changes.is_empty() {
+                self.outbox.push(Mail::Read(ToReader::Seeders(changes)));
+                break;
+            }
+        }
         if self.outbox.takes_flush()
             && let Some(step) = self.tracker.flush(now)
         {
@@ -237,7 +247,8 @@ impl Server {
     pub fn next_deadline(&self) -> Option<Millis> {
         let tracker =
             if self.outbox.takes_flush() { self.tracker.next_deadline() } else { self.tracker.sweep_due() };
-        [tracker, self.sessions.next_deadline()].into_iter().flatten().min()
+        let ranks = self.tracker.has_many_seeder_changes().then_some(self.ranks_due);
+        [tracker, self.sessions.next_deadline(), ranks].into_iter().flatten().min()
     }
 
     /// The next message for the store. The shell gives back with `refused` what a full mailbox did not take.
@@ -252,6 +263,10 @@ impl Server {
             outbox::Refused::Request(ticket) => self.answered(now, ticket, api::busy()),
             outbox::Refused::Slices(slices) => self.tracker.flush_failed(now, &slices, &[]),
             outbox::Refused::Completions(hashes) => self.tracker.flush_failed(now, &[], &hashes),
+            outbox::Refused::Ranks(changes) => {
+                self.tracker.seeder_changes_failed(&changes);
+                self.ranks_due = now.mono + RANKS_AGAIN_MS;
+            }
             outbox::Refused::Nothing => {}
         }
     }
@@ -312,3 +327,6 @@ impl Server {
         self.date.1
     }
 }
+
+/// How long to wait with changed numbers of seeders when the store's mailbox was full.
+const RANKS_AGAIN_MS: Millis = 1_000;

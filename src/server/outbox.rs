@@ -3,7 +3,7 @@
 //! It cannot grow without bound: each parked connection has at most one message in it, each large upload a few parts,
 //! and a flush puts in one step at a time.
 
-use crate::base::InfoHashes;
+use crate::base::{InfoHashes, SwarmKey};
 use crate::mailbox::{Ticket, ToReader, ToWriter};
 use crate::tracker::upkeep::FlushStep;
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub enum Refused {
     Slices(Vec<u8>),
     /// Totals of completed downloads that must be stored another time.
     Completions(Vec<InfoHashes>),
+    /// Changed numbers of seeders that must be told another time.
+    Ranks(Vec<(SwarmKey, u32)>),
     /// Something that will be asked again anyway.
     Nothing,
 }
@@ -116,6 +118,7 @@ impl Outbox {
             }
             Mail::Write(write) => write.ticket().map_or(Refused::Nothing, Refused::Request),
             Mail::Read(ToReader::Ask { ticket, .. }) => Refused::Request(ticket),
+            Mail::Read(ToReader::Seeders(changes)) => Refused::Ranks(changes),
             Mail::Read(_) => Refused::Nothing,
         }
     }

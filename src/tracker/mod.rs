@@ -9,6 +9,7 @@ pub mod counters;
 mod invariants;
 pub mod large;
 pub mod leaves;
+mod ranks;
 pub mod rate;
 pub mod slice;
 pub mod slot;
@@ -243,9 +244,20 @@ impl Tracker {
         stats_of(self.table.slot(found.entry))
     }
 
-    /// Registered entries, by primary key, with their seeders: where the number has changed since the last call.
+    /// Some registered entries, by primary key, with their seeders: where the number has changed and was not told yet.
+    /// Empty when there is nothing to tell.
     pub fn take_seeder_changes(&mut self) -> Vec<(SwarmKey, u32)> {
         self.table.take_reranked()
+    }
+
+    /// Whether so many numbers of seeders have changed that they should be told now.
+    pub fn has_many_seeder_changes(&self) -> bool {
+        self.table.has_many_reranked()
+    }
+
+    /// What `take_seeder_changes` gave has not been told after all.
+    pub fn seeder_changes_failed(&mut self, changes: &[(SwarmKey, u32)]) {
+        self.table.rerank(changes.iter().map(|(key, _)| *key));
     }
 
     /// A torrent was registered, or registered anew with other hashes.

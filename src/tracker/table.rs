@@ -2,11 +2,12 @@
 //!
 //! Only the reactor's thread can name it; it holds no lock and allocates nothing for an announce of a known client.
 
+use super::ranks::{RANKS, Ranks};
 use super::slice::{EntryRef, Lead, Slice};
 use super::slot::{FamilyCounts, Slot, flags};
 use super::swarm::Context;
 use super::tick::{Lifetimes, Tick};
-use crate::base::limits::{SEEDER_CHANGES_MAX, TABLE_SLICES};
+use crate::base::limits::TABLE_SLICES;
 use crate::base::{InfoHashes, SwarmKey, V1Hash};
 use crate::tracker::block::bits;
 use crate::wire::announce::AnnouncedHash;
@@ -20,7 +21,7 @@ pub struct Table {
     lifetimes: Lifetimes,
     totals: Totals,
     /// Registered entries whose count of seeders has changed since the registry was last told.
-    reranked: Vec<SwarmKey>,
+    pub(super) ranks: Ranks,
 }
 
 /// What the whole table holds, kept as it changes.
@@ -67,7 +68,7 @@ impl Table {
     /// An empty table. `seed` must not be guessable from outside.
     pub fn new(seed: u64, lifetimes: Lifetimes) -> Self {
         let slices = (0..TABLE_SLICES).map(|_| Slice::default()).collect();
-        Self { slices, seed, lifetimes, totals: Totals::default(), reranked: Vec::new() }
+        Self { slices, seed, lifetimes, totals: Totals::default(), ranks: Ranks::default() }
     }
 
     /// What it holds.
@@ -166,26 +167,9 @@ impl Table {
         result
     }
 
-    /// Registered entries with their seeders, where the number has changed since the last call.
-    pub fn take_reranked(&mut self) -> Vec<(SwarmKey, u32)> {
-        let keys = std::mem::take(&mut self.reranked);
-        keys.into_iter()
-            .filter_map(|key| {
-                let entry = self.find(&AnnouncedHash::Short(key))?.entry;
-                let slot = self.slices[entry.slice as usize].slot_mut(entry.slot);
-                slot.flags &= !flags::RERANKED;
-                let is_its_own = slot.is(flags::REGISTERED) && slot.key == key;
-                is_its_own.then(|| (key, slot.counts().seeders()))
-            })
-            .collect()
-    }
-
-    fn note_rank(&mut self, entry: EntryRef) {
-        if self.reranked.len() < SEEDER_CHANGES_MAX {
-            let slot = self.slices[entry.slice as usize].slot_mut(entry.slot);
-            slot.flags |= flags::RERANKED;
-            self.reranked.push(slot.key);
-        }
+    /// One entry's slot, for what changes neither its peers nor its standing.
+    pub(super) fn slot_mut(&mut self, entry: EntryRef) -> &mut Slot {
+        self.slices[entry.slice as usize].slot_mut(entry.slot)
     }
 
     /// Makes an entry for a key that leads nowhere.
@@ -460,9 +444,6 @@ fn hash_key(key: &SwarmKey, seed: u64) -> u64 {
     let first = fold(word(0) ^ seed, word(8) ^ seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
     fold(first ^ word(12), seed ^ 0xd6e8_feb8_6659_fd93)
 }
-
-/// An entry with exactly the first of these is to be told to the registry when its seeders change.
-const RANKS: u8 = flags::REGISTERED | flags::RERANKED;
 
 /// Leaves of a large swarm looked at in one step of a sweep.
 const SWEEP_LEAVES: usize = 64;

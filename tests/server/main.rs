@@ -12,6 +12,7 @@ mod mail;
 mod metrics;
 mod options;
 mod query;
+mod ranks;
 mod registry;
 mod routes;
 mod scrape;
