@@ -13,7 +13,7 @@ const COMPONENT_BYTES_MAX: usize = 255;
 const CUT_BYTES: usize = 240;
 const EXTENSION_BYTES_MAX: usize = 10;
 /// Most bytes of all paths together: a v2 tree of a few megabytes can describe gigabytes of them.
-const ALL_PATHS_BYTES_MAX: usize = 256 << 20;
+pub const ALL_PATHS_BYTES_MAX: usize = 256 << 20;
 
 /// Whose rules for file names hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct PathTooLong;
 /// The path of every file below the output directory, in file order, `/` between components: `<name>` for a single
 /// file, `<name>/<path>` for a directory. Two files never get the same path, not even on a disk that ignores case.
 pub fn disk_paths(metainfo: &Metainfo, platform: Platform) -> Result<Vec<String>, PathTooLong> {
+    if !are_listable(metainfo) {
+        return Err(PathTooLong);
+    }
     let mut root = component(metainfo.name(), platform);
     if root == "_" {
         root = metainfo.hashes().best_hex();
@@ -54,6 +57,22 @@ pub fn disk_paths(metainfo: &Metainfo, platform: Platform) -> Result<Vec<String>
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// Whether the paths of a torrent, one beside the other, are not more than [`ALL_PATHS_BYTES_MAX`] bytes. Asked first,
+/// this costs nothing near what the paths would.
+pub fn are_listable(metainfo: &Metainfo) -> bool {
+    let mut left = ALL_PATHS_BYTES_MAX;
+    metainfo.files().iter().all(|file| {
+        let bytes = metainfo.path(file).iter().map(|component| component.len() + 1).sum();
+        match left.checked_sub(bytes) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        }
+    })
 }
 
 /// One component made safe for a disk.

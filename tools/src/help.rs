@@ -39,9 +39,9 @@ fn overview() -> String {
         String::from("wl makes torrents, registers them with a Weightless tracker and checks data.\n\n");
     text.push_str("Usage: wl COMMAND [flags] [arguments]\n\nCommands:\n");
     for command in COMMANDS {
-        let _ = writeln!(text, "  {:<11} {}", command.name, command.about);
+        let _ = writeln!(text, "  {:<12} {}", command.name, command.about);
     }
-    text.push_str("  help        show this, or the help of a command\n\nExamples:\n");
+    text.push_str("  help         show this, or the help of a command\n\nExamples:\n");
     text.push_str("  wl create ./dataset           make dataset.torrent and register it\n");
     text.push_str("  wl verify dataset.torrent .   check the files below this directory\n\n");
     text.push_str("wl COMMAND --help shows flags and examples of a command.\n");
@@ -72,9 +72,23 @@ pub fn capitalised(text: &str) -> String {
 }
 
 fn flag_lines(text: &mut String, flag: &Flag) {
-    let head = format!("  {}", head_of(flag));
-    let _ = writeln!(text, "{head:<30} {}{}", flag.help, default_of(flag));
+    let mut line = format!("{:<30}", format!("  {}", head_of(flag)));
+    let help = format!("{}{}", flag.help, default_of(flag));
+    for word in help.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > COLUMNS && line.trim() != "" {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = " ".repeat(30);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    text.push_str(&line);
+    text.push('\n');
 }
+
+/// Help is written for terminals as narrow as this, and read in wider ones.
+const COLUMNS: usize = 80;
 
 /// The forms of a flag and its value; those without a short form are indented by its width.
 pub fn head_of(flag: &Flag) -> String {

@@ -13,7 +13,7 @@ use weightless::torrent::signature::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 /// `--key`.
-pub const KEY: Flag = one("key", "FILE", "private key to sign with (default wl-key.pem)").env("WL_KEY");
+pub const KEY: Flag = one("key", "FILE", "private key to sign with").env("WL_KEY").default(DEFAULT_FILE);
 /// Where `wl keygen` writes, and where a key is looked for.
 pub const DEFAULT_FILE: &str = "wl-key.pem";
 

@@ -16,6 +16,14 @@ pub fn durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     temporary.finish(path, bytes).map_err(|error| Failure::writing(path, &error))
 }
 
+/// Finds out before long work whether a file could be written at `path`: one is made beside it, and taken away.
+pub fn probe(path: &Path) -> Result<(), Failure> {
+    if is_special(path) {
+        return Ok(());
+    }
+    Temporary::create(path).map(drop).map_err(|error| Failure::writing(path, &error))
+}
+
 /// Whether something is there that is neither a file nor a directory.
 pub fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())

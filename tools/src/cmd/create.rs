@@ -39,6 +39,7 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     let (tree, origin) = find(context, &options)?;
     let names = Names::of(&options, &tree)?;
     let target = target.named(&names.label);
+    target.probe(context, &tree)?;
     let lengths: Vec<u64> = tree.files.iter().map(|file| file.stamp.length).collect();
     let chosen = options.piece_length.unwrap_or_else(|| piece_length::auto(options.kind, &lengths));
     tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
@@ -138,24 +139,45 @@ impl Target {
         }
     }
 
+    /// Fails before any hashing if the file cannot be written afterwards, as far as that can be known.
+    fn probe(&self, context: &Context, tree: &Tree) -> Result<(), Failure> {
+        let Self::File(path) = self else { return Ok(()) };
+        if let Some(old) = old_file(context, path)? {
+            let size: u64 = tree.files.iter().map(|file| file.stamp.length).sum();
+            let alike = |old: Metainfo| old.total_bytes() == size && old.files().len() == tree.files.len();
+            if !Metainfo::read(&old).is_ok_and(alike) {
+                return Err(differs(path));
+            }
+        }
+        save::probe(path)
+    }
+
     /// Writes the file, unless that would replace another torrent.
     fn write(&self, context: &Context, torrent: &[u8], info: &[u8]) -> Result<(), Failure> {
         let Self::File(path) = self else { return Ok(()) };
-        if !context.args.on("force") && path.is_file() {
-            let mut old = Vec::new();
-            let file = File::open(path).map_err(|error| Failure::writing(path, &error))?;
-            let mut reader = file.take(OLD_BYTES_MAX);
-            reader.read_to_end(&mut old).map_err(|error| Failure::writing(path, &error))?;
-            let same = old == torrent || Metainfo::read(&old).is_ok_and(|old| old.info() == info);
-            if !same {
-                let message = format!("{} exists and differs", path.display());
-                return Err(
-                    Failure::new(Class::Storage, message).hint("use --force, or another name with --out")
-                );
-            }
+        if let Some(old) = old_file(context, path)?
+            && old != torrent
+            && !Metainfo::read(&old).is_ok_and(|old| old.info() == info)
+        {
+            return Err(differs(path));
         }
         save::durably(path, torrent)
     }
+}
+
+/// The file that must not be replaced by a different torrent, if there is one.
+fn old_file(context: &Context, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    if context.args.on("force") || !path.is_file() {
+        return Ok(None);
+    }
+    let mut old = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(OLD_BYTES_MAX).read_to_end(&mut old));
+    read.map(|_| Some(old)).map_err(|error| Failure::writing(path, &error))
+}
+
+fn differs(path: &Path) -> Failure {
+    let message = format!("{} exists and differs", path.display());
+    Failure::new(Class::Storage, message).hint("use --force, or another name with --out")
 }
 
 fn file_name(label: &str) -> String {

@@ -7,7 +7,7 @@ use crate::show_size::{date, size};
 use crate::{Context, Done, signing, source};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use weightless::torrent::names::{Platform, disk_paths};
+use weightless::torrent::names::{Platform, are_listable, disk_paths};
 use weightless::torrent::signatures::Signatures;
 use weightless::torrent::{Kind, Metainfo, Shape};
 
@@ -31,7 +31,10 @@ fn run(context: &Context) -> Result<Done, Failure> {
     let facts = Facts::of(&metainfo);
     signing::warn(context, &facts.signatures);
     let files_max = if context.args.on("files") { usize::MAX } else { FILES_SHOWN };
-    Ok(Done { text: facts.text(files_max), json: facts.json(), ..Done::default() })
+    match context.voice.json {
+        true => Ok(Done { json: facts.json()?, ..Done::default() }),
+        false => Ok(Done { text: facts.text(files_max), ..Done::default() }),
+    }
 }
 
 /// The name of a kind.
@@ -120,9 +123,12 @@ impl<'a> Facts<'a> {
         (!same).then_some(disk)
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> Result<Value, Failure> {
         let metainfo = self.metainfo;
         let (hashes, about) = (metainfo.hashes(), &metainfo.about);
+        if !are_listable(metainfo) {
+            return Err(Failure::input("torrent: its paths are too long to list"));
+        }
         let paths: Vec<String> = metainfo.files().iter().map(|file| metainfo.shown_path(file)).collect();
         let files: Vec<Value> = metainfo
             .files()
@@ -137,7 +143,7 @@ impl<'a> Facts<'a> {
                 })
             })
             .collect();
-        json!({
+        Ok(json!({
             "name": metainfo.shown_name(),
             "format": kind_name(metainfo.kind()),
             "info_hash": hashes.best_hex(),
@@ -157,6 +163,6 @@ impl<'a> Facts<'a> {
             "signatures": signing::objects(&self.signatures),
             "files": files,
             "file_tree_paths": paths,
-        })
+        }))
     }
 }

@@ -5,9 +5,9 @@ use super::verify_data::{Local, Verdict, check, locate};
 use crate::failure::{Class, Failure, shown};
 use crate::flags::{Command, TRACKER, one, switch};
 use crate::hash::walk::{Rules, Symlinks, walk};
-use crate::paint::{Ink, Paint};
+use crate::paint::Ink;
 use crate::signing::{Policy, REQUIRE_KEY};
-use crate::{Context, Done, signing, source};
+use crate::{Context, Done, Voice, signing, source};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -56,7 +56,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
         false => {
             let local = locate(&metainfo, &place)?;
             let extra = if context.args.on("strict") { extra_files(&metainfo, &local)? } else { Vec::new() };
-            report(context.voice.out, &metainfo, &check(context, &metainfo, &local, threads)?, &extra)
+            report(context.voice, &metainfo, &check(context, &metainfo, &local, threads)?, &extra)
         }
     };
     judge_signatures(context, &metainfo, &policy, &mut done);
@@ -110,10 +110,11 @@ fn any_entry(root: &Path) -> bool {
     std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-fn report(paint: Paint, metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
+fn report(voice: Voice, metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf]) -> Done {
     let mut text = String::new();
     let mut files = Vec::new();
-    let mut failed = 0;
+    let (mut all, mut failed) = (0u64, 0);
+    let paint = voice.out;
     let bad_word = paint.word(Ink::Bad, "FAILED");
     for (index, file) in metainfo.files().iter().enumerate() {
         if file.symlink {
@@ -135,14 +136,17 @@ fn report(paint: Paint, metainfo: &Metainfo, verdict: &Verdict, extra: &[PathBuf
             }
             (false, None) => writeln!(text, "{bad_word} {}: pieces {}", shown(&path), ranges(&bad)),
         };
-        files.push(json!({"path": path, "ok": ok, "error": fault, "bad_pieces": bad}));
+        all += 1;
+        if voice.json {
+            files.push(json!({"path": path, "ok": ok, "error": fault, "bad_pieces": bad}));
+        }
     }
     for path in extra {
         let word = paint.word(Ink::Bad, "EXTRA");
         let _ = writeln!(text, "{word} {}", shown(&path.display().to_string()));
     }
     let good = verdict.good.iter().filter(|&&good| good).count();
-    let (pieces, all) = (verdict.good.len(), files.len() as u64);
+    let pieces = verdict.good.len();
     let _ = writeln!(text, "{good} of {pieces} pieces good, {} of {all} files good", all - failed);
     let ok = failed == 0 && good == pieces && extra.is_empty();
     let exit = if ok { 0 } else { Class::Verification as u8 };

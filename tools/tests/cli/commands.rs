@@ -48,6 +48,25 @@ fn flags_have_the_forms_of_the_first_wl() {
 }
 
 #[test]
+fn a_small_torrent_of_endless_paths_is_shown_and_not_unfolded() {
+    let place = Place::new();
+    let (directories, files) = (15, 100_000);
+    let mut bytes = b"d4:infod9:file tree".to_vec();
+    (0..directories).for_each(|_| bytes.extend([b"d250:".as_slice(), &[b'p'; 250]].concat()));
+    bytes.push(b'd');
+    (0..files).for_each(|n| bytes.extend(format!("6:{n:06}d0:d6:lengthi0eee").into_bytes()));
+    bytes.extend([b'e'; 15 + 1]);
+    bytes.extend(b"12:meta versioni2e4:name1:x12:piece lengthi16384eee");
+    place.bytes("deep.torrent", &bytes);
+    let ran = place.wl("show deep.torrent");
+    assert!(ran.code == 0 && ran.stdout.contains("... and 99980 more"), "{}", ran.stderr);
+    let ran = place.wl("show --json deep.torrent");
+    assert!(ran.code == 3 && ran.stderr.contains("its paths are too long to list"), "{}", ran.stderr);
+    let ran = place.wl("verify deep.torrent");
+    assert!(ran.code == 4 && ran.stderr.contains("a path too long for a disk"), "{}", ran.stderr);
+}
+
+#[test]
 fn failures_are_objects_with_json() {
     let place = Place::new();
     let ran = place.wl("show --json nothing.torrent");
@@ -135,7 +154,12 @@ fn an_existing_file_of_another_torrent_is_kept() {
     assert!(ran.stderr.contains("f.bin.torrent exists and differs"));
     assert_eq!(std::fs::read(place.path().join("f.bin.torrent")).unwrap(), before);
     assert_eq!(place.wl("create --no-register --force f.bin").code, 0);
-    assert_eq!(place.wl("create --no-register --out nowhere/x.torrent f.bin").code, 4);
+    let ran = place.wl("create -v --no-register --out nowhere/x.torrent f.bin");
+    assert!(ran.code == 4 && !ran.stderr.contains("hashed"), "known before any work: {}", ran.stderr);
+    place.bytes("other.torrent", b"not a torrent");
+    let ran = place.wl("create -v --no-register --out other.torrent f.bin");
+    assert!(ran.code == 4 && !ran.stderr.contains("hashed"), "known before any work: {}", ran.stderr);
+    std::fs::remove_file(place.path().join("other.torrent")).unwrap();
     let left = std::fs::read_dir(place.path()).unwrap().count();
     assert_eq!(left, 2, "no temporary file stays");
     // A device is written to, never read to its end and never replaced.
