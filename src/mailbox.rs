@@ -6,7 +6,7 @@
 use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, HashText, Question};
-pub use crate::tracker::snapshot::SliceSnapshot;
+pub use crate::tracker::snapshot::{FormerPeer, SliceSnapshot};
 
 /// Names the HTTP request that waits for an answer: a connection and the request's number on it. An answer whose
 /// ticket is no longer known (the client left) is dropped.
@@ -219,6 +219,8 @@ pub struct Loaded {
     pub blocked: Vec<SwarmKey>,
     /// The stored slices of the swarm table.
     pub slices: Vec<SliceSnapshot>,
+    /// The clients of another program's file, the first time it is opened.
+    pub former_peers: Vec<FormerPeer>,
     /// The key of the peer-id digests inside the slices, kept so that they still mean the same.
     pub tag_key: u64,
 }

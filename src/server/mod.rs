@@ -155,6 +155,9 @@ impl Server {
                 );
             }
         }
+        for former in &loaded.former_peers {
+            tracker.take_in(now, former);
+        }
         Self {
             tracker,
             ids: ConnectionIds::new(&settings.connection_id_secret),

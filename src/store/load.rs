@@ -14,6 +14,7 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
         registered,
         blocked: blocked(&snapshot)?,
         slices: slices(&snapshot)?,
+        former_peers: Vec::new(),
         tag_key: tag_key(&snapshot)?,
     })
 }

@@ -10,6 +10,7 @@
 
 mod backup;
 mod columns;
+mod former;
 mod load;
 mod lookup;
 mod post;
@@ -141,13 +142,13 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "wal_autocheckpoint", config.wal_autocheckpoint)?;
     writer.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
-    schema::prepare(&mut writer, random_u64()?)?;
+    let former_peers = schema::prepare(&mut writer, random_u64()?)?;
     let reader = connect(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let times = Times {
         registry: TimeForm::of(&writer, "registry")?,
         blocklist: TimeForm::of(&writer, "blocklist")?,
     };
-    let loaded = load::load(&reader)?;
+    let loaded = Loaded { former_peers, ..load::load(&reader)? };
     let strip_passkey = config.strip_passkey.clone();
     Ok((Opened { writer, reader, times, strip_passkey, lock }, loaded))
 }

@@ -4,6 +4,8 @@
 //! tracker can open it again. A file from a later version of this program is left alone.
 
 use super::StoreError;
+use super::former::take_peers;
+use crate::mailbox::FormerPeer;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 /// What this program knows to read and write.
@@ -40,10 +42,11 @@ impl TimeForm {
     }
 }
 
-/// Brings the file to this version. `tag_key` is kept if the file has none yet.
-pub(super) fn prepare(db: &mut Connection, tag_key: u64) -> Result<(), StoreError> {
+/// Brings the file to this version. `tag_key` is kept if the file has none yet. Returns the clients that a file of the
+/// Go tracker still had.
+pub(super) fn prepare(db: &mut Connection, tag_key: u64) -> Result<Vec<FormerPeer>, StoreError> {
     match version(db)? {
-        Some(VERSION) => return Ok(()),
+        Some(VERSION) => return Ok(Vec::new()),
         Some(found) if found > VERSION => return Err(StoreError::NewerSchema { found, known: VERSION }),
         _ => {}
     }
@@ -58,8 +61,9 @@ pub(super) fn prepare(db: &mut Connection, tag_key: u64) -> Result<(), StoreErro
     note.execute(params!["tag_key", tag_key.cast_signed()])?;
     drop(note);
     change.execute("INSERT OR IGNORE INTO meta VALUES ('first_start', unixepoch())", [])?;
+    let former = if has_table(&change, "peers")? { take_peers(&change)? } else { Vec::new() };
     change.commit()?;
-    Ok(())
+    Ok(former)
 }
 
 /// The version the file says it has; `None` for a new file and for one of the Go tracker. What cannot be read as a

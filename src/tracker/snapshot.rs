@@ -14,7 +14,8 @@ use super::block::{Block, Peer};
 use super::slice::Slice;
 use super::slot::{Slot, flags};
 use super::tick::{Lifetimes, Tick};
-use crate::base::{SwarmKey, UnixSeconds};
+use crate::base::{PeerId, SwarmKey, UnixSeconds};
+use std::net::SocketAddr;
 
 /// One slice of the swarm table as it goes to disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +26,21 @@ pub struct SliceSnapshot {
     pub taken_at: UnixSeconds,
     /// What `encode` wrote.
     pub bytes: Vec<u8>,
+}
+
+/// A client as another tracker's file has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FormerPeer {
+    /// What it announced.
+    pub key: SwarmKey,
+    /// Its id.
+    pub peer_id: PeerId,
+    /// Where others reach it: not mapped, not unspecified, a port.
+    pub address: SocketAddr,
+    /// When it last announced.
+    pub seen: UnixSeconds,
+    /// Whether it had everything.
+    pub complete: bool,
 }
 
 /// Writes one slice. Entries without peers are left out, unless their count of completed downloads has no other home.

@@ -2,13 +2,15 @@
 //! whoever stores them. With nothing to do there is no deadline, so an idle tracker sleeps.
 
 use super::slot::flags;
-use super::snapshot::{self, Reading, SliceSnapshot, StoredEntry};
+use super::snapshot::{self, FormerPeer, Reading, SliceSnapshot, StoredEntry};
 use super::table::{Cursor, Found};
+use super::visit::compact;
 use super::{Access, Tracker, slot};
 use crate::base::limits::TABLE_SLICES;
 use crate::base::{InfoHashes, Millis, Now, SwarmKey};
 use crate::tracker::block::{Peer, bits};
 use crate::wire::announce::AnnouncedHash;
+use std::net::IpAddr;
 
 /// Where the errands stand.
 #[derive(Debug)]
@@ -163,6 +165,29 @@ impl Tracker {
             snapshot::decode(stored.slice, &stored.bytes, reading, |entry| self.restore_entry(entry, now));
         self.upkeep.wake(now.mono);
         whole.is_some()
+    }
+
+    /// Puts a client of another tracker's file into its swarm, if that is served and the client is still alive.
+    pub fn take_in(&mut self, now: Now, former: &FormerPeer) {
+        let lifetimes = *self.table.lifetimes();
+        let tick = lifetimes.tick(now.mono);
+        let seen = lifetimes.tick_of_age(tick, now.unix.saturating_sub(former.seen));
+        let bits = if former.complete { bits::SEEDER } else { 0 };
+        if lifetimes.over(tick, seen, bits) {
+            return;
+        }
+        let (tag, port) = (self.tag(&former.peer_id), former.address.port());
+        let mut entry = StoredEntry { key: former.key, ..StoredEntry::default() };
+        match former.address.ip() {
+            IpAddr::V4(ip) => {
+                entry.v4.push(Peer { address: compact(ip.octets(), port), tag, seen, bits });
+            }
+            IpAddr::V6(ip) => {
+                entry.v6.push(Peer { address: compact(ip.octets(), port), tag, seen, bits });
+            }
+        }
+        self.restore_entry(entry, now);
+        self.upkeep.wake(now.mono);
     }
 
     fn restore_entry(&mut self, stored: StoredEntry, now: Now) {

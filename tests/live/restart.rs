@@ -51,6 +51,49 @@ fn a_registration_is_on_disk_when_it_is_answered() {
     assert_eq!(found.as_array().map(Vec::len), Some(5), "{found}");
 }
 
+#[test]
+fn the_clients_of_a_go_database_are_there_after_the_first_start_and_the_second() {
+    let home = tempfile::tempdir().expect("a folder");
+    let db = Connection::open(home.path().join("weightless.db")).expect("opens");
+    db.execute_batch(
+        "CREATE TABLE registry (info_hash TEXT PRIMARY KEY, v1_info_hash TEXT DEFAULT '', name TEXT,
+             created_at INTEGER, verified BOOLEAN DEFAULT 0, completions INTEGER DEFAULT 0,
+             description TEXT DEFAULT '', publisher TEXT DEFAULT '', license TEXT DEFAULT '',
+             size INTEGER DEFAULT 0, category TEXT DEFAULT '', tags TEXT DEFAULT '', torrent_data BLOB);
+         CREATE TABLE blocklist (info_hash TEXT PRIMARY KEY, reason TEXT DEFAULT '', created_at INTEGER);
+         CREATE TABLE usage_backlog (user_id TEXT, uploaded INTEGER DEFAULT 0, downloaded INTEGER DEFAULT 0,
+             created_at INTEGER);
+         CREATE TABLE peers (info_hash TEXT, peer_id TEXT, addr TEXT, updated_at INTEGER, left INTEGER DEFAULT 0,
+             downloaded INTEGER DEFAULT 0, uploaded INTEGER DEFAULT 0, PRIMARY KEY (info_hash, peer_id));",
+    )
+    .expect("the Go schema");
+    let (v2, v1) = ("42".repeat(32), "41".repeat(20));
+    db.execute("INSERT INTO registry (info_hash, v1_info_hash, name) VALUES (?1, ?2, 'n')", [&v2, &v1])
+        .expect("inserts");
+    let peer = |hash: &str, id: &[u8; 20], address: &str, age: u32, left: u32| {
+        let sql = "INSERT INTO peers VALUES (?1, CAST(?2 AS TEXT), ?3, unixepoch() - ?4, ?5, 0, 0)";
+        db.execute(sql, (hash, id, address, age, left)).expect("inserts");
+    };
+    // One client by both hashes of a hybrid, one that is no UTF-8, one that is too old.
+    peer(&v2, SEEDER, "192.0.2.1:7777", 5, 0);
+    peer(&v1, SEEDER, "192.0.2.1:7777", 5, 0);
+    peer(&v1, &[0xff; 20], "192.0.2.2:7778", 1800, 9);
+    peer(&v1, &[0xfe; 20], "192.0.2.3:7779", 3700, 9);
+    drop(db);
+    for start in ["first", "second"] {
+        let tracker = Daemon::start(home.path(), &[("FLUSH_INTERVAL", "1")]);
+        let counts = udp::Client::connect(tracker.udp(LOCALHOST)).scrape(&[0x41; 20]);
+        assert_eq!((counts.0, counts.2), (1, 1), "{start} start");
+        assert_eq!(tracker.terminate().code(), Some(0));
+    }
+    // The Go tracker can go on with the file.
+    let db = Connection::open(home.path().join("weightless.db")).expect("opens");
+    let sql = "INSERT INTO peers (info_hash, peer_id, addr, updated_at, left, downloaded, uploaded) VALUES (?, ?, ?, 1, 0, 0, 0)";
+    assert_eq!(db.execute(sql, [&v1, "a", "b"]), Ok(1));
+    let sql = "INSERT INTO usage_backlog (user_id, uploaded, downloaded, created_at) VALUES ('u', 1, 2, 3)";
+    assert_eq!((db.execute(sql, []), db.execute(sql, [])), (Ok(1), Ok(1)));
+}
+
 /// The stored snapshot of the slice of the table that keys with this first byte are in.
 fn stored_slice(home: &Path, slice: u8) -> Option<Vec<u8>> {
     let db =

@@ -115,6 +115,8 @@ fn go_database(path: &std::path::Path) {
              created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
          CREATE TABLE usage_backlog (id INTEGER PRIMARY KEY, user_id TEXT, uploaded INTEGER, downloaded INTEGER,
              created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+         CREATE TABLE peers (info_hash TEXT, peer_id TEXT, addr TEXT, updated_at INTEGER, left INTEGER DEFAULT 0,
+             downloaded INTEGER DEFAULT 0, uploaded INTEGER DEFAULT 0, PRIMARY KEY (info_hash, peer_id));
          INSERT INTO usage_backlog (user_id, uploaded, downloaded) VALUES ('u', 1, 2), ('u', 3, 4), ('v', 5, 6);
          INSERT INTO blocklist VALUES ('00000009', 'junk', '2020-01-01 00:00:00');",
     )
@@ -130,6 +132,20 @@ fn go_database(path: &std::path::Path) {
     row(&long(0xAB).to_uppercase(), Some(&short(1)), Some("mixed"), "2020-01-02 00:00:00", None);
     row(&long(2), Some(&short(1)), Some("older"), "2020-01-01 00:00:00", Some(b"not a torrent"));
     row("Odd Key", None, None, "2020-01-03 00:00:00", None);
+    let mut insert = db
+        .prepare("INSERT INTO peers (info_hash, peer_id, addr, updated_at, left) VALUES (?1, CAST(?2 AS TEXT), ?3, ?4, ?5)")
+        .expect("a statement");
+    let mut peer = |hash: &str, id: &[u8], address: &str, at: i64, left: i64| {
+        insert.execute((hash, id, address, at, left)).expect("inserts");
+    };
+    peer(&long(2).to_uppercase(), &[0xff; 20], "192.0.2.1:6881", 1_000, 0);
+    peer(&short(1), b"-TR3000-abcdefghijkl", "[2001:db8::1]:6882", 2_000, 77);
+    peer(&short(1), &[0xfe; 20], "[::ffff:192.0.2.2]:6883", 3_000, 1);
+    for (id, address) in [(1, "somewhere"), (2, "192.0.2.3:0"), (3, "192.0.2.4"), (4, "")] {
+        peer(&short(1), &[id; 20], address, 1, 1);
+    }
+    peer(&short(1), b"short", "192.0.2.5:1", 1, 1);
+    peer("nonsense", &[5; 20], "192.0.2.6:1", 1, 1);
 }
 
 #[test]
@@ -143,6 +159,18 @@ fn a_database_of_the_go_tracker_is_taken_over_in_place() {
     assert!(matches!(registered[0], InfoHashes::Hybrid(..)));
     assert_eq!(registered[1].best_hex(), long(0xab));
     assert!(matches!(registered[1], InfoHashes::V2(_)));
+    let peers: Vec<_> = (desk.loaded.former_peers.iter())
+        .map(|peer| (peer.key, peer.peer_id.0[0], peer.address.to_string(), peer.seen, peer.complete))
+        .collect();
+    let (v1, v2) = (registered[0].v1().expect("a hybrid").key(), registered[0].primary_key());
+    assert_eq!(
+        peers,
+        [
+            (v2, 0xff, "192.0.2.1:6881".to_owned(), 1_000, true),
+            (v1, b'-', "[2001:db8::1]:6882".to_owned(), 2_000, false),
+            (v1, 0xfe, "192.0.2.2:6883".to_owned(), 3_000, false),
+        ]
+    );
     assert_eq!(desk.search(text("")).0, ["", "mixed", "older"]);
     assert!(
         desk.entry_json(&long(0xab))
@@ -171,5 +199,6 @@ fn a_database_of_the_go_tracker_is_taken_over_in_place() {
         one("SELECT group_concat(user_id || uploaded || downloaded) FROM usage_backlog ORDER BY 1"),
         "v56,u46"
     );
+    assert_eq!(db.query_row("SELECT count(*) FROM peers", [], |row| row.get(0)), Ok(0));
     Desk::file(&path).close();
 }
