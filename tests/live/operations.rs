@@ -59,6 +59,37 @@ fn a_second_signal_ends_it_at_once() {
     let _ = upload.read_to_end(&mut rest);
 }
 
+/// They wait for a lock of another program when the signal comes; announces go on until then.
+#[test]
+fn sigterm_lets_every_request_that_was_read_be_answered() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[("OPEN_TRACKER", "true")]);
+    let at = tracker.http(Ipv4Addr::LOCALHOST);
+    let other = Connection::open(home.path().join("weightless.db")).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    let statuses = std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..20_u32)
+            .map(|n| {
+                let entry = json!({"info_hash": format!("{n:040x}"), "name": "under load"});
+                scope.spawn(move || http::register(at, &entry).status)
+            })
+            .collect();
+        // An announce and the metrics for each of them, so that all have been read.
+        until("all requests to be read", || {
+            http::announce(at, &[9; 20], b"-TS0001-under-load-1", 1, 1, "");
+            let metrics = http::get(at, "/metrics").text();
+            let open = metrics.lines().find_map(|line| line.strip_prefix("tracker_connections "))?;
+            (open.parse::<u32>().ok()? == 21).then_some(())
+        });
+        tracker.signal("TERM");
+        until("the end to begin", || tracker.log().contains("stopping").then_some(()));
+        other.execute_batch("ROLLBACK").expect("unlocks");
+        waiting.into_iter().map(|request| request.join().expect("an answer")).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [201; 20]);
+    assert_eq!(tracker.ended().code(), Some(0));
+}
+
 #[test]
 fn a_backup_is_made_while_registrations_go_on() {
     let home = tempfile::tempdir().expect("a folder");
