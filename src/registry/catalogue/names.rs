@@ -61,16 +61,29 @@ impl Names {
         self.records.shrink_to_fit();
     }
 
-    /// The record that holds the byte at `at`, which lies in `from` or later. Looks twice as far each time, because
-    /// the next match is mostly near.
+    /// The record that holds the byte at `at`, which lies in `from` or later. Looks at the next ones, then where it would
+    /// be if all names were of one length, then twice as far each time: names are of much the same length.
     fn record_at(&self, from: usize, at: usize) -> usize {
-        let rest = &self.starts[from..];
-        let mut reach = 1;
-        while reach < rest.len() && rest[reach] <= at {
-            reach *= 2;
+        let near =
+            (from..from + NEAR).find(|record| self.starts.get(record + 1).is_none_or(|next| *next > at));
+        if let Some(record) = near {
+            return record;
         }
-        let (low, high) = (reach / 2, reach.min(rest.len()));
-        from + low + rest[low..high].partition_point(|start| *start <= at) - 1
+        let length = (self.bytes.len() / self.starts.len()).max(1);
+        let guess = (from + (at - self.starts[from]) / length).min(self.starts.len() - 1);
+        let (mut low, mut high, mut step) = (guess, guess + 1, 1);
+        while self.starts[low] > at {
+            high = low;
+            low = low.saturating_sub(step).max(from);
+            step *= 2;
+        }
+        while self.starts.get(high).is_some_and(|start| *start <= at) {
+            low = high;
+            high += step;
+            step *= 2;
+        }
+        let high = high.min(self.starts.len());
+        low + self.starts[low..high].partition_point(|start| *start <= at) - 1
     }
 
     /// Where a record ends, its separator included.
@@ -109,6 +122,8 @@ impl Names {
     }
 }
 
+/// Records looked at one by one, before any is guessed.
+const NEAR: usize = 4;
 const SEPARATOR: u8 = 0xff;
 const GONE: u32 = u32::MAX;
 const WASTE_BYTES_MIN: usize = 64 * 1024;
@@ -130,6 +145,25 @@ mod tests {
         names.clear(9);
         assert_eq!(names.containing(b"alpha"), [0; 0]);
         assert_eq!(names.containing(b"a"), [1, 0]);
+    }
+
+    /// Names of every length in any order: each is found by its own text, and by itself.
+    #[test]
+    fn a_name_is_found_wherever_it_stands() {
+        let mut names = Names::default();
+        let name = |slot: u32| {
+            let filler = slot.wrapping_mul(0x9e37_79b9) >> 23;
+            format!(
+                "{}#{slot}#",
+                "x".repeat(if slot % 100 == 0 { 10 * filler } else { filler / 10 } as usize)
+            )
+        };
+        (0..3000).for_each(|slot| names.set(slot, &name(slot)));
+        for slot in (0..3000).step_by(7) {
+            assert_eq!(names.containing(format!("#{slot}#").as_bytes()), [slot]);
+        }
+        assert_eq!(names.containing(b"0#").len(), 300);
+        assert_eq!(names.containing(b"#").len(), 3000);
     }
 
     #[test]
