@@ -195,6 +195,29 @@ fn a_signature_is_added_in_its_place_and_nothing_else_moves() {
     assert!(signatures::add(b"le", &of(1)).is_err());
 }
 
+/// Every cut and every changed byte of a signed torrent: never a panic, and no change inside the object passes.
+#[test]
+fn damage_never_passes() {
+    let torrent = signatures::add(b"d4:infode8:url-list1:ye", &key_a().sign(&hybrid())).unwrap();
+    let start = torrent.windows(7).position(|window| window == b"ld3:alg").unwrap();
+    let list = &torrent[start..start + 136];
+    for cut in 0..list.len() {
+        assert!(signatures::judge(Some(&list[..cut]), &hybrid()).not_a_list);
+    }
+    for at in 1..list.len() - 1 {
+        let mut damaged = list.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        let found = signatures::judge(Some(&damaged), &hybrid());
+        assert!(found.judged.iter().all(|judged| judged.verdict.is_err()), "byte {at}");
+    }
+    for at in 0..torrent.len() {
+        let mut damaged = torrent.clone();
+        damaged[at] ^= 0x55;
+        drop(signatures::add(&damaged, &key_a().sign(&hybrid())));
+        drop(signatures::add(&torrent[..at], &key_a().sign(&hybrid())));
+    }
+}
+
 #[test]
 fn a_signed_torrent_is_the_specified_file() {
     let root = weightless::torrent::merkle::leaf(&[0]);

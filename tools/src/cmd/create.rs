@@ -42,12 +42,8 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     target.probe(context, &tree)?;
     let lengths: Vec<u64> = tree.files.iter().map(|file| file.stamp.length).collect();
     let chosen = options.piece_length.unwrap_or_else(|| piece_length::auto(options.kind, &lengths));
-    tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
-    if tree.shape == Shape::Directory && is_renamed(&names.info) {
-        let name = lossy(&names.info);
-        context.voice.warn(&format!("{name:?} will be renamed by downloaders on some systems"));
-    }
-    warn_before(context, &options, &tree, chosen, &lengths);
+    warn_of_files(context, &tree, &names);
+    warn_of_choices(context, &options, &tree, chosen, &lengths);
     let recipe = Recipe {
         tree: &tree,
         name: &names.info,
@@ -57,15 +53,10 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
         private: context.args.on("private"),
         source: &options.source,
     };
-    let hashed = hash(context, &recipe, origin)?;
-    let mut torrent = build::torrent(&envelope(context, &options)?, &hashed.info, hashed.layers.as_ref());
+    let mut hashed = hash(context, &recipe, origin)?;
     let hashes = hashed.hashes(options.kind);
     let signature = key.map(|key| key.sign(&hashes));
-    if let Some(signature) = &signature {
-        let too_large =
-            |_| Failure::input("torrent: too large to be signed").hint("use a larger --piece-length");
-        torrent = signatures::add(&torrent, signature).map_err(too_large)?;
-    }
+    let torrent = assemble(&envelope(context, &options)?, &mut hashed, signature.as_ref())?;
     if hashed.piece_count > COMMON_PIECES_MAX || torrent.len() > COMMON_TORRENT_BYTES_MAX {
         context.voice.warn("some clients refuse torrents this large; use a larger --piece-length");
     }
@@ -82,6 +73,19 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     };
     let registration = register::register(context, &made.entry(context)?)?;
     report(context, &made, &target, registration)
+}
+
+/// The file around the info dictionary. The layers are gone afterwards: they are in it, and may be large.
+fn assemble(
+    envelope: &Envelope,
+    hashed: &mut Hashed,
+    signature: Option<&Signature>,
+) -> Result<Vec<u8>, Failure> {
+    let layers = hashed.layers.take();
+    let torrent = build::torrent(envelope, &hashed.info, layers.as_ref());
+    let Some(signature) = signature else { return Ok(torrent) };
+    let too_large = |_| Failure::input("torrent: too large to be signed").hint("use a larger --piece-length");
+    signatures::add(&torrent, signature).map_err(too_large)
 }
 
 /// The files to be hashed, and the one that has to be fetched for it.
@@ -217,7 +221,15 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn warn_before(context: &Context, options: &Options, tree: &Tree, chosen: u32, lengths: &[u64]) {
+fn warn_of_files(context: &Context, tree: &Tree, names: &Names) {
+    tree.warnings.iter().for_each(|warning| context.voice.warn(warning));
+    if tree.shape == Shape::Directory && is_renamed(&names.info) {
+        let name = lossy(&names.info);
+        context.voice.warn(&format!("{name:?} will be renamed by downloaders on some systems"));
+    }
+}
+
+fn warn_of_choices(context: &Context, options: &Options, tree: &Tree, chosen: u32, lengths: &[u64]) {
     let voice = context.voice;
     if options.tracker.has_passkey() && !options.trackers.is_empty() {
         voice.warn("the torrent and the magnet link contain your passkey");
