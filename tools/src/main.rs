@@ -4,6 +4,8 @@
 //! exit code. Results go to stdout, everything else to stderr.
 
 mod cmd;
+#[expect(dead_code, reason = "the transfer engine that uses it is being added")]
+mod content;
 mod env;
 mod failure;
 mod flags;
