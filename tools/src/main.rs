@@ -16,6 +16,8 @@ mod key;
 mod manual;
 mod nearest;
 mod paint;
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+mod peer;
 mod progress;
 mod save;
 mod show_size;

@@ -1,0 +1,10 @@
+//! Every bound on what a peer can send or make us keep, unit last. Each is met exactly in a test, and one past it.
+
+/// Most bytes of one block: what is asked for, and what a `piece` message may carry.
+pub const BLOCK_BYTES_MAX: u32 = 16384;
+/// Longest `piece` message behind its length prefix: id, index, begin and a block.
+pub const PIECE_MESSAGE_BYTES_MAX: u32 = 9 + BLOCK_BYTES_MAX;
+/// Longest extended message (BEP 10) behind its length prefix.
+pub const EXTENDED_MESSAGE_BYTES_MAX: u32 = 1 << 20;
+/// Longest message of every other id behind its length prefix; bitfields and hashes have bounds of their own.
+pub const OTHER_MESSAGE_BYTES_MAX: u32 = 64;

@@ -1,0 +1,8 @@
+//! The transfer engine: what two peers say to each other, and what to do about it.
+//!
+//! Every room here is a pure state machine or a codec: no socket, clock, file or thread. Bytes, time and chance are
+//! told; answers are written into the caller's buffers. What a peer can make grow has a bound in `limits`.
+
+pub mod handshake;
+pub mod limits;
+pub mod wire;
