@@ -40,6 +40,24 @@ impl Lines {
     }
 }
 
+/// From now on a panic in any thread ends the process with 101 after a log line: what is left of it could only pretend to
+/// serve, and a supervisor starts it again from what is on disk.
+pub fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        log::error!(
+            "this is a bug, please report it: thread {} panicked at {at}: {}",
+            thread.name().unwrap_or("?"),
+            text.unwrap_or("no message")
+        );
+        std::process::exit(101)
+    }));
+}
+
 fn plain(filter: &str) -> env_logger::Logger {
     env_logger::Builder::new().parse_filters(filter).build()
 }
@@ -159,5 +177,37 @@ mod tests {
         assert_eq!(object["time"], 1_700_000_000.045);
         assert_eq!((&object["level"], &object["target"]), (&"error".into(), &"a::b".into()));
         assert_eq!(object["message"], "\"x\"\n\u{1}é");
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process_with_101_after_a_log_line() {
+        let child = "logging::tests::child_that_panics";
+        let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", child, "--ignored", "--nocapture"])
+            .env("WL_TEST_INSIDE", "yes")
+            .output()
+            .expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        let line = said.lines().find(|line| line.contains("thread worker panicked at src/logging.rs:"));
+        assert!(
+            line.is_some_and(|line| line.contains("ERROR") && line.ends_with(": on purpose 7")),
+            "{said}"
+        );
+    }
+
+    #[test]
+    #[ignore = "ends its process: started by the test above"]
+    fn child_that_panics() {
+        if std::env::var_os("WL_TEST_INSIDE").is_none() {
+            return;
+        }
+        start(LogFormat::Text, "info");
+        end_on_panic();
+        let number = 7;
+        let worker = std::thread::Builder::new().name("worker".to_owned());
+        let ended = worker.spawn(move || panic!("on purpose {number}")).expect("a thread").join();
+        // Not reached; and if it were, this test would end with 0.
+        assert!(ended.is_err());
     }
 }

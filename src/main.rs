@@ -48,15 +48,16 @@ fn load_config() -> Result<Command, ConfigError> {
 
 /// Prints what counts, and looks at what it points to.
 fn check_config(config: &Config) -> ExitCode {
-    print!("{}", config.report());
-    let Some(path) = &config.whitelist else { return ExitCode::SUCCESS };
+    let report = config.report();
+    let Some(path) = &config.whitelist else { return say(&report) };
     match std::fs::read(path) {
         Ok(bytes) => {
             let mut bad = 0;
             let list = Whitelist::parse(&bytes, |_| bad += 1);
-            say(&format!("whitelist: {} info hashes, {bad} lines that are none\n", list.len()))
+            say(&format!("{report}whitelist: {} info hashes, {bad} lines that are none\n", list.len()))
         }
         Err(error) => {
+            say(&report);
             eprintln!("weightless: WHITELIST {}: {error}", path.display());
             ExitCode::from(2)
         }
@@ -80,6 +81,7 @@ fn backup(config: &Config, to: &Path) -> ExitCode {
 
 fn run(config: &Config) -> ExitCode {
     let log = logging::start(config.log_format, config.log_filter());
+    logging::end_on_panic();
     let names = std::env::vars_os().map(|(name, _)| name);
     let unknown = unknown_variables(names);
     config.warnings.iter().chain(&unknown).for_each(|warning| log::warn!("{warning}"));
@@ -87,6 +89,9 @@ fn run(config: &Config) -> ExitCode {
         NOT_IN_USE.iter().filter(|name| !matches!(config.origin.of(name), None | Some(Source::Default)))
     {
         log::warn!("{name} is set, but nothing uses it yet");
+    }
+    if rustix::process::geteuid().is_root() {
+        log::warn!("running as root, which nothing here needs: use a user of its own");
     }
     match serve(config, log) {
         Ok(Ended::Cleanly) => ExitCode::SUCCESS,
@@ -97,7 +102,10 @@ fn run(config: &Config) -> ExitCode {
         }
         Err(why) => {
             log::error!("{why}");
-            eprintln!("weightless: {why}");
+            // Whoever silenced the log still wants to know why nothing was started.
+            if !log::log_enabled!(log::Level::Error) {
+                eprintln!("weightless: {why}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -144,8 +152,8 @@ fn serve(config: &Config, log: Lines) -> Result<Ended, String> {
         *passkey.write().unwrap_or_else(PoisonError::into_inner) = passkey_key(&current);
     });
     let reactor = seat.with(server, ends, reload).map_err(|error| format!("cannot poll: {error}"))?;
-    println!("{ready}");
-    let _ = std::io::stdout().flush();
+    // A supervisor may have closed it, or read its first line and gone.
+    let _ = writeln!(std::io::stdout(), "{ready}").and_then(|()| std::io::stdout().flush());
     let ended = reactor.run().map_err(|error| format!("the poll failed: {error}"))?;
     if ended == Ended::Cleanly {
         store.join();
@@ -313,9 +321,10 @@ fn health_check(config: &Config) -> ExitCode {
 
 fn probe_http(address: std::net::SocketAddr) -> Result<(), String> {
     use std::io::Read;
+    let begun = std::time::Instant::now();
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
-        stream.set_read_timeout(Some(PROBE))?;
+        stream.set_read_timeout(Some(PROBE.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = [0; 64];
         let bytes = stream.read(&mut answer)?;
@@ -345,14 +354,22 @@ fn probe_udp(address: std::net::SocketAddr) -> Result<(), String> {
     }
 }
 
+/// Prints what was asked for. Whoever has read enough may close the pipe; a full disk is a failure.
 fn say(text: &str) -> ExitCode {
-    print!("{text}");
-    ExitCode::SUCCESS
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("weightless: cannot print: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Settings that are read and checked, and wait for the rooms that will use them.
 const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT"];
-const PROBE: Duration = Duration::from_millis(2_500);
+/// How long a health check waits in all; the daemon itself gives its store 2 s.
+const PROBE: Duration = Duration::from_millis(2_700);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, set by the Makefile.
 const COMMIT: &str = match option_env!("BUILD_COMMIT") {

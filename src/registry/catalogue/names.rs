@@ -155,7 +155,7 @@ mod tests {
             let filler = slot.wrapping_mul(0x9e37_79b9) >> 23;
             format!(
                 "{}#{slot}#",
-                "x".repeat(if slot % 100 == 0 { 10 * filler } else { filler / 10 } as usize)
+                "x".repeat(if slot.is_multiple_of(100) { 10 * filler } else { filler / 10 } as usize)
             )
         };
         (0..3000).for_each(|slot| names.set(slot, &name(slot)));
