@@ -13,6 +13,7 @@ mod columns;
 mod former;
 mod load;
 mod lookup;
+mod place;
 mod post;
 mod problem;
 mod read;
@@ -27,6 +28,7 @@ pub use backup::backup;
 use crate::base::limits::STORE_QUEUE_MAX;
 use crate::mailbox::{FromStore, Loaded, ToReader, ToWriter};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use place::Place;
 use post::Post;
 use rusqlite::{Connection, OpenFlags};
 use schema::TimeForm;
@@ -91,6 +93,8 @@ pub struct Opened {
     times: Times,
     strip_passkey: StripPasskey,
     lock: Option<File>,
+    /// Where the file is; none in memory.
+    place: Option<Place>,
 }
 
 /// How the file's tables hold times.
@@ -150,7 +154,12 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     };
     let loaded = Loaded { former_peers, ..load::load(&reader)? };
     let strip_passkey = config.strip_passkey.clone();
-    Ok((Opened { writer, reader, times, strip_passkey, lock }, loaded))
+    // Now that both connections have read from it, the log is there too.
+    let place = match &config.path {
+        DbPath::File(path) => Some(Place::of(path)),
+        DbPath::Memory => None,
+    };
+    Ok((Opened { writer, reader, times, strip_passkey, lock, place }, loaded))
 }
 
 impl Opened {
@@ -162,6 +171,7 @@ impl Opened {
         let reader = read::Reader::new(self.reader, Post::new(to_reactor.clone(), wake.clone()));
         let writer = write::Writer::new(
             self.writer,
+            self.place,
             self.times,
             self.strip_passkey,
             to_reader.clone(),

@@ -5,6 +5,7 @@
 //! the whole batch fails and each part of it is told so; snapshots are then tried again by the tracker.
 
 use super::lookup::find;
+use super::place::Place;
 use super::post::Post;
 use super::problem::{Failure, Problem};
 use super::takedown::{takedown, unblock, verify};
@@ -15,10 +16,10 @@ use crate::base::{InfoHashes, UnixSeconds};
 use crate::mailbox::{AdmissionChange, CommitKind, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, ApiError, HashText, Intake, Registration, api, parse_registration};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, Savepoint, TransactionBehavior, params};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a request changed.
 pub(super) struct Done {
@@ -33,6 +34,7 @@ pub(super) struct Done {
 /// The writer's thread.
 pub(super) struct Writer {
     db: Connection,
+    place: Option<Place>,
     times: Times,
     strip: StripPasskey,
     to_reader: Sender<ToReader>,
@@ -99,19 +101,20 @@ impl Writer {
     /// A writer on this connection.
     pub fn new(
         db: Connection,
+        place: Option<Place>,
         times: Times,
         strip: StripPasskey,
         to_reader: Sender<ToReader>,
         post: Post,
     ) -> Self {
         let (uploads, held) = (HashMap::new(), Held::default());
-        Self { db, times, strip, to_reader, post, writable: true, corrupt: false, uploads, held }
+        Self { db, place, times, strip, to_reader, post, writable: true, corrupt: false, uploads, held }
     }
 
     /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
     /// closed must be one that can move the write-ahead log into the database.
     pub fn run(mut self, mail: &Receiver<ToWriter>) -> Connection {
-        while let Ok(first) = mail.recv() {
+        while let Some(first) = self.next(mail) {
             let batch = self.collect(first, mail);
             self.turn(&batch);
             self.post.ring();
@@ -120,6 +123,32 @@ impl Writer {
             }
         }
         self.db
+    }
+
+    /// The next message; `None` when nobody can send any more. After a failed write it also looks from time to time
+    /// whether writing works again: on a quiet tracker nobody else might, and `/health` would go on complaining.
+    fn next(&mut self, mail: &Receiver<ToWriter>) -> Option<ToWriter> {
+        while !self.writable && !self.corrupt {
+            match mail.recv_timeout(PROBE_EVERY) {
+                Ok(first) => return Some(first),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+            }
+        }
+        mail.recv().ok()
+    }
+
+    /// Writes a value that is there already.
+    fn probe(&mut self) {
+        let place = self.place.as_ref().map_or(Ok(()), Place::check);
+        let write = "UPDATE meta SET value = value WHERE key = 'first_start'";
+        match place.and_then(|()| self.db.execute(write, [])) {
+            Ok(_) => {
+                self.set_writable(true);
+                self.post.ring();
+            }
+            Err(error) => log::debug!("store: still nothing can be written: {error}"),
+        }
     }
 
     /// Takes what waits, up to a bound in number and in bytes. Bodies are read and checked here, before the
@@ -211,13 +240,24 @@ impl Writer {
             self.post.put(FromStore::Flushed { slices, completed, durable });
         }
         if !nothing && self.writable != durable {
-            self.writable = durable;
-            self.post.put(FromStore::Health { writable: durable });
+            self.set_writable(durable);
         }
+    }
+
+    /// What the last attempt to write came to has changed.
+    fn set_writable(&mut self, writable: bool) {
+        if writable {
+            log::info!("store: writing works again");
+        }
+        self.writable = writable;
+        self.post.put(FromStore::Health { writable });
     }
 
     fn timed_commit(&mut self, batch: &Batch, held: &Held) -> rusqlite::Result<Outcomes> {
         let begun = Instant::now();
+        if let Some(place) = &self.place {
+            place.check()?;
+        }
         let outcomes = self.commit(batch, held)?;
         let kind = if batch.requests.is_empty() { CommitKind::Flush } else { CommitKind::Registry };
         self.post.put(FromStore::Committed { kind, micros: begun.elapsed().as_micros() as u64 });
@@ -331,3 +371,6 @@ fn store_slice(db: &Connection, slice: &SliceSnapshot) -> rusqlite::Result<()> {
     statement.execute(params![slice.slice, slice.taken_at.cast_signed(), slice.bytes])?;
     Ok(())
 }
+
+/// How often it is tried whether a disk that failed can be written again.
+const PROBE_EVERY: Duration = Duration::from_secs(5);

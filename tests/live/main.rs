@@ -12,6 +12,7 @@ mod check;
 mod clients;
 mod disks;
 mod endings;
+mod faults;
 mod kills;
 mod litestream;
 mod openapi;
