@@ -1,5 +1,5 @@
 //! Torrents as files and links: reading and writing metainfo (BEP 3, 12, 19, 27, 47, 52), Merkle trees, where pieces lie
-//! in files, magnet links, and what a registry wants to know of an upload.
+//! in files, magnet links, idtorrents, and what a registry wants to know of an upload.
 //!
 //! Pure: bytes in, values or bytes out. Info hashes are always those of the raw info bytes as found; nothing here
 //! decodes and re-encodes an info dictionary.
@@ -21,6 +21,7 @@ mod read_lists;
 mod rewrite;
 pub mod signature;
 pub mod signatures;
+pub mod small;
 mod tree;
 
 pub use about::{TRACKERS_MAX, WEB_SEEDS_MAX};

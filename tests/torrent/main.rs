@@ -6,4 +6,5 @@ mod craft;
 
 mod inspect;
 mod signature;
+mod small;
 mod strict;
