@@ -8,3 +8,12 @@ pub const PIECE_MESSAGE_BYTES_MAX: u32 = 9 + BLOCK_BYTES_MAX;
 pub const EXTENDED_MESSAGE_BYTES_MAX: u32 = 1 << 20;
 /// Longest message of every other id behind its length prefix; bitfields and hashes have bounds of their own.
 pub const OTHER_MESSAGE_BYTES_MAX: u32 = 64;
+
+/// Most bytes of metadata (BEP 9): an info dictionary that is larger is not asked for.
+pub const METADATA_BYTES_MAX: u32 = 64 << 20;
+/// Bytes of one piece of metadata; the last one is shorter.
+pub const METADATA_PIECE_BYTES: u32 = 16384;
+/// Requests that a peer may have waiting with us: what `reqq` of our handshake says.
+pub const REQUESTS_WAITING: u32 = 500;
+/// Most characters kept of the name that a client gives itself.
+pub const CLIENT_CHARS_MAX: usize = 64;

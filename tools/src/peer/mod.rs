@@ -3,6 +3,7 @@
 //! Every room here is a pure state machine or a codec: no socket, clock, file or thread. Bytes, time and chance are
 //! told; answers are written into the caller's buffers. What a peer can make grow has a bound in `limits`.
 
+pub mod extended;
 pub mod handshake;
 pub mod limits;
 pub mod wire;
