@@ -3,18 +3,27 @@
 
 use super::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, ScrapeStats};
 use super::bencode::{self, Form, Limits, Value};
-use super::http_tracker::{HttpAnnounce, Pace, push_number};
+use super::http_tracker::{HttpAnnounce, push_number};
 use super::udp_tracker::action;
 use crate::base::SwarmKey;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Appends a UDP announce: 98 bytes. `address` goes into the field at 84, where 0.0.0.0 means the sender's.
+/// Who announces, as far as only the client's side needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender {
+    /// The address to be listed under; 0.0.0.0 means the one the packet comes from.
+    pub address: Ipv4Addr,
+    /// Tells the client from others behind one address, and stays the same when its address changes.
+    pub key: u32,
+}
+
+/// Appends a UDP announce: 98 bytes, the sender's address at 84 and its key at 88.
 pub fn write_udp_announce(
     out: &mut Vec<u8>,
     connection_id: u64,
     transaction: u32,
     request: &AnnounceRequest,
-    address: Ipv4Addr,
+    sender: Sender,
 ) {
     begin_udp(out, connection_id, action::ANNOUNCE, transaction);
     out.extend_from_slice(&request.info_hash.key().0);
@@ -30,9 +39,8 @@ pub fn write_udp_announce(
         Event::Paused => 4,
     };
     out.extend_from_slice(&event.to_be_bytes());
-    out.extend_from_slice(&address.octets());
-    // The key tells a client from others behind one address; nobody here needs it, but it should not be constant.
-    out.extend_from_slice(&transaction.rotate_left(16).to_be_bytes());
+    out.extend_from_slice(&sender.address.octets());
+    out.extend_from_slice(&sender.key.to_be_bytes());
     out.extend_from_slice(&request.peers_wanted.unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(&request.port.to_be_bytes());
 }
@@ -158,6 +166,12 @@ pub fn write_announce_query(out: &mut Vec<u8>, announce: &HttpAnnounce) {
     }
 }
 
+/// Appends the key of an HTTP announce, 8 hex digits, with the `&` before it.
+pub fn write_announce_key(out: &mut Vec<u8>, key: u32) {
+    push_key(out, "key");
+    out.extend_from_slice(data_encoding::HEXUPPER.encode(&key.to_be_bytes()).as_bytes());
+}
+
 /// Appends the query of an HTTP scrape, without the `?`.
 pub fn write_scrape_query(out: &mut Vec<u8>, hashes: &[AnnouncedHash]) {
     for (at, hash) in hashes.iter().enumerate() {
@@ -201,10 +215,14 @@ pub enum HttpReply {
     Served {
         /// Counts and compact peers, whichever form they came in. What is no address is left out.
         response: AnnounceResponse,
-        /// When to come again; a tracker that names no `min interval` gets its interval.
-        pace: Pace,
+        /// Seconds until the next announce.
+        interval_s: u32,
+        /// Seconds before which none is welcome, if the tracker says so.
+        min_interval_s: Option<u32>,
         /// `external ip` (BEP 24).
         external: Option<IpAddr>,
+        /// `warning message`: what a person should know although the announce was served.
+        warning: Option<Vec<u8>>,
     },
     /// A refusal.
     Failed {
@@ -249,8 +267,13 @@ pub fn parse_announce_reply(body: &[u8]) -> Result<HttpReply, BadReply> {
         4 => <[u8; 4]>::try_from(ip).ok().map(IpAddr::from),
         _ => <[u8; 16]>::try_from(ip).ok().map(IpAddr::from),
     });
-    let pace = Pace { interval_s, min_interval_s: count(b"min interval").unwrap_or(interval_s) };
-    Ok(HttpReply::Served { response, pace, external })
+    Ok(HttpReply::Served {
+        response,
+        interval_s,
+        min_interval_s: count(b"min interval"),
+        external,
+        warning: bytes(b"warning message").map(<[u8]>::to_vec),
+    })
 }
 
 /// One peer of the long form. Host names are left out: nothing here resolves them.

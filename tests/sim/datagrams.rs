@@ -78,7 +78,8 @@ impl World {
                     peers_wanted: pick(rng, &[None, Some(1), Some(10_000)]),
                 };
                 let address = pick(rng, &[Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(203, 0, 113, 8)]);
-                client::write_udp_announce(&mut packet, id, transaction, &request, address);
+                let sender = client::Sender { address, key: transaction };
+                client::write_udp_announce(&mut packet, id, transaction, &request, sender);
                 client::write_url_data(&mut packet, &b"/announce/x.y"[..rng.below(14) as usize]);
             }
             7 | 8 => {

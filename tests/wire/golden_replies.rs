@@ -79,7 +79,13 @@ fn http_announce_answers() {
         let external = Some(external);
         assert_eq!(
             client::parse_announce_reply(&body),
-            Ok(HttpReply::Served { response, pace, external }),
+            Ok(HttpReply::Served {
+                response,
+                interval_s: pace.interval_s,
+                min_interval_s: Some(pace.min_interval_s),
+                external,
+                warning: None
+            }),
             "{name}"
         );
     }

@@ -106,7 +106,13 @@ fn answers_come_back_the_same() {
             let (response, external) = (response.clone(), Some(external));
             assert_eq!(
                 client::parse_announce_reply(&body),
-                Ok(HttpReply::Served { response, pace, external })
+                Ok(HttpReply::Served {
+                    response,
+                    interval_s: pace.interval_s,
+                    min_interval_s: Some(pace.min_interval_s),
+                    external,
+                    warning: None
+                })
             );
         }
     }
@@ -146,12 +152,17 @@ fn scrape_answers_come_back_sorted_and_once() {
 #[test]
 fn answers_of_other_trackers_are_read() {
     let served = |body: &[u8]| match client::parse_announce_reply(body) {
-        Ok(HttpReply::Served { response, pace, .. }) => (response, pace),
+        Ok(HttpReply::Served { response, interval_s, min_interval_s, warning, .. }) => {
+            (response, (interval_s, min_interval_s, warning))
+        }
         other => panic!("{other:?}"),
     };
     // Keys out of order, no counts, no minimum.
     let (response, pace) = served(b"d5:peers0:8:intervali120ee");
-    assert_eq!((response.complete, pace.interval_s, pace.min_interval_s), (0, 120, 120));
+    assert_eq!((response.complete, pace), (0, (120, None, None)));
+    // A warning beside the peers.
+    let (_, pace) = served(b"d8:intervali1e12:min intervali2e15:warning message3:odde");
+    assert_eq!(pace, (1, Some(2), Some(b"odd".to_vec())));
     // No peers at all; negative counts.
     let (response, _) = served(b"d8:completei-1e8:intervali120ee");
     assert_eq!((response.complete, response.peers4.len()), (0, 0));

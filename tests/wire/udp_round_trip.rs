@@ -15,7 +15,9 @@ fn announces_come_back_the_same() {
         let (id, transaction, address) = (rng.u64(), rng.u64() as u32, Ipv4Addr::from(rng.u64() as u32));
         let url: Vec<u8> = (0..rng.below(1000)).map(|_| rng.u64() as u8).collect();
         let mut packet = Vec::new();
-        client::write_udp_announce(&mut packet, id, transaction, &sent, address);
+        let sender = client::Sender { address, key: rng.u64() as u32 };
+        client::write_udp_announce(&mut packet, id, transaction, &sent, sender);
+        assert_eq!(packet[88..92], sender.key.to_be_bytes());
         assert_eq!(packet.len(), 98);
         client::write_url_data(&mut packet, &url);
         let preamble = wire::parse_preamble(&packet).expect("whole");
@@ -71,7 +73,8 @@ fn answers_come_back_the_same() {
 #[test]
 fn special_values_of_an_announce() {
     let mut packet = Vec::new();
-    client::write_udp_announce(&mut packet, 1, 2, &request(&mut Rng::new(4)), Ipv4Addr::UNSPECIFIED);
+    let sender = client::Sender { address: Ipv4Addr::UNSPECIFIED, key: 3 };
+    client::write_udp_announce(&mut packet, 1, 2, &request(&mut Rng::new(4)), sender);
     let with = |at: usize, field: &[u8]| {
         let mut packet = packet.clone();
         packet[at..at + field.len()].copy_from_slice(field);

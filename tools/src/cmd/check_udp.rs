@@ -127,7 +127,9 @@ fn announce(connection_id: u64, question: &Question, path: &str, event: Event) -
         peers_wanted: Some(PEERS_WANTED),
     };
     let mut packet = Vec::new();
-    client::write_udp_announce(&mut packet, connection_id, TRANSACTION, &request, Ipv4Addr::UNSPECIFIED);
+    // Connect, announce and leave are one client.
+    let sender = client::Sender { address: Ipv4Addr::UNSPECIFIED, key: TRANSACTION };
+    client::write_udp_announce(&mut packet, connection_id, TRANSACTION, &request, sender);
     client::write_url_data(&mut packet, path.as_bytes());
     packet
 }
