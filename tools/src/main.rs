@@ -3,6 +3,8 @@
 //! `main` reads the command line and the environment once, runs one command and turns its outcome into output and an
 //! exit code. Results go to stdout, everything else to stderr.
 
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+mod announce;
 mod cmd;
 #[expect(dead_code, reason = "the transfer engine that uses it is being added")]
 mod content;
@@ -23,6 +25,8 @@ mod save;
 mod show_size;
 mod signing;
 mod source;
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+mod ssrf;
 mod tracker;
 
 use env::Env;
