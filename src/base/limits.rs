@@ -27,6 +27,8 @@ pub const HTTP_PIPELINED_BYTES_MAX: usize = 64 * 1024;
 pub const REGISTER_BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Of which everything but `torrent_data`.
 pub const REGISTER_FIELDS_BYTES_MAX: usize = 1024 * 1024;
+/// Longest body of `POST /register_peer`.
+pub const REGISTER_PEER_BODY_BYTES_MAX: u64 = 4096;
 /// Longest reason of a takedown, in bytes.
 pub const TAKEDOWN_REASON_BYTES_MAX: usize = 1024;
 /// Uploads over 1 MiB under way at once.
@@ -54,6 +56,8 @@ pub const STORE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Slices of the swarm table, one for each first byte of a key.
 pub const TABLE_SLICES: usize = 256;
 
+/// The longest interval that clients of `/register_peer` are told, in seconds; three of them to a lifetime.
+pub const IDT_INTERVAL_S_MAX: u32 = 300;
 /// The longest `min interval` that clients are told, in seconds.
 pub const MIN_INTERVAL_S_MAX: u32 = 60;
 /// File descriptors kept for the database, logs and what else a process needs.

@@ -86,7 +86,7 @@ pub(super) fn authority(url: &str) -> &str {
 }
 
 pub(super) const UNAUTHORIZED: ApiError = ApiError::new(401, "Unauthorized");
-const FOREIGN_ORIGIN: ApiError = ApiError::new(403, "Forbidden: origin not allowed");
+pub(super) const FOREIGN_ORIGIN: ApiError = ApiError::new(403, "Forbidden: origin not allowed");
 const SET_KEY: ApiError = ApiError::new(403, "Forbidden: set REGISTRY_KEY");
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::http::{Asked, Handled};
 use super::metrics::ApiRoute;
 use super::outbox::Mail;
 use super::reply::Reply;
-use crate::base::limits::REGISTER_BODY_BYTES_MAX;
+use super::session::Goal;
 use crate::mailbox::{Ticket, ToReader, ToWriter};
 use crate::registry::search::Page;
 use crate::registry::{Answer, ApiError, HashText, Personal, Question, Search};
@@ -50,7 +50,7 @@ impl Server {
                 self.outbox.push(Mail::Write(write));
                 return Handled::Parked(ticket, route);
             }
-            Ok((_, Wanted::Body)) => return Handled::NeedsBody(REGISTER_BODY_BYTES_MAX),
+            Ok((_, Wanted::Body)) => return Handled::NeedsBody(Goal::Entry),
             Err(Refused::Method(allow)) => (self.api_other_method(asked, allow, out), Handled::Answered),
             Err(Refused::Error(error)) => {
                 // A refused upload is not read to its end: the connection ends with the answer.
@@ -153,7 +153,13 @@ impl Server {
         urls
     }
 
-    fn api_other_method(&mut self, asked: &Asked<'_, '_>, allow: &'static str, out: &mut Vec<u8>) -> Outcome {
+    /// OPTIONS, or a method that a route with JSON answers does not have.
+    pub(super) fn api_other_method(
+        &mut self,
+        asked: &Asked<'_, '_>,
+        allow: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         let mut extra = vec![("Allow", allow)];
         if asked.head.method == Method::Options {
             if asked.framing.cors.allows() && is_preflight(asked.head) {
@@ -239,8 +245,10 @@ pub(super) const BAD_BODY: ApiError = ApiError::new(400, "Malformed body");
 pub(super) const LENGTH_REQUIRED: ApiError = ApiError::new(411, "Length required");
 /// An expectation besides `100-continue`.
 pub(super) const EXPECTATION_FAILED: ApiError = ApiError::new(417, "Expectation failed");
-const TOO_MANY: ApiError = ApiError::new(429, "Too Many Requests");
-const BAD_ADDRESS: ApiError = ApiError::new(400, "Invalid remote address");
+/// Too many requests.
+pub(super) const TOO_MANY: ApiError = ApiError::new(429, "Too Many Requests");
+/// A proxy names nobody.
+pub(super) const BAD_ADDRESS: ApiError = ApiError::new(400, "Invalid remote address");
 const BAD_PARAMETER: ApiError = ApiError::new(400, "Invalid query parameter");
 const MISSING_HASH: ApiError = ApiError::new(400, "Missing info_hash");
 const INVALID_VERIFIED: ApiError = ApiError::new(400, "Invalid verified");

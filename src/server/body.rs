@@ -7,14 +7,15 @@ use super::api;
 use super::http::Step;
 use super::metrics::ApiRoute;
 use super::outbox::Mail;
+use super::peer_routes::Sender;
 use super::reply::Framing;
-use super::session::{self, BodyLeft, Parked, Phase, Upload, WaitsFor};
+use super::session::{self, BodyLeft, Goal, Parked, Phase, Upload, WaitsFor};
 use super::{Conn, Server};
 use crate::base::limits::{HTTP_IDLE_BODY_BYTES_MAX, LARGE_UPLOAD_BYTES, UPLOAD_PART_BYTES};
 use crate::base::{Millis, Now};
 use crate::mailbox::ToWriter;
 use crate::registry::ApiError;
-use crate::tracker::counters::{Family, Kind, Proto};
+use crate::tracker::counters::{Family, Proto};
 use crate::wire::http1::{self, Body, Chunked, Expect, Head, Method};
 
 impl Server {
@@ -24,10 +25,11 @@ impl Server {
         asked: (Now, Conn),
         head: &Head<'_>,
         framing: Framing,
-        bytes_max: u64,
+        goal: Goal,
         out: &mut Vec<u8>,
     ) -> Option<Upload> {
         let (now, conn) = asked;
+        let bytes_max = goal.bytes_max();
         let left = match head.body {
             Body::None => BodyLeft::Length(0),
             Body::Length(bytes) if bytes > bytes_max => {
@@ -48,7 +50,7 @@ impl Server {
         }
         let complete_by: Millis = now.mono + session::BODY_TOTAL_MS;
         let bytes = Vec::new();
-        Some(Upload { left, bytes, framing, complete_by, ticket, is_large, waits_for_room: false })
+        Some(Upload { goal, left, bytes, framing, complete_by, ticket, is_large, waits_for_room: false })
     }
 
     /// Keeps what has come of a body, or passes it on; when that is all of it, the writer is to register it.
@@ -86,17 +88,21 @@ impl Server {
             }
         }
         match done {
-            true => self.end_upload(now, conn, used),
+            true => self.end_upload(now, conn, used, out),
             false if used == 0 => Step::Short,
             false => Step::Used(used),
         }
     }
 
-    /// A body is complete: its connection waits for the writer.
-    fn end_upload(&mut self, now: Now, conn: Conn, used: usize) -> Step {
+    /// A body is complete: what is for the registry waits for the writer, a client comes into its swarm at once.
+    fn end_upload(&mut self, now: Now, conn: Conn, used: usize, out: &mut Vec<u8>) -> Step {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
         let (ticket, framing) = (upload.ticket, upload.framing);
+        if let Goal::Peer(client) = upload.goal {
+            let body = std::mem::take(&mut upload.bytes);
+            return self.peer_registers(Sender { now, conn, client, framing, ticket }, &body, used, out);
+        }
         self.waiting += 1;
         if upload.is_large {
             self.outbox.upload(ToWriter::UploadEnd { ticket, at: now.unix });
@@ -113,10 +119,10 @@ impl Server {
     fn refuse_upload(&mut self, now: Now, conn: Conn, error: ApiError, out: &mut Vec<u8>) -> Step {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &session.phase else { return Step::Short };
-        let (ticket, framing) = (upload.ticket, upload.framing);
+        let (ticket, framing, kind) = (upload.ticket, upload.framing, upload.goal.kind());
         session.phase = Phase::Closing;
         let family = Family::of(session.peer.ip().to_canonical());
-        self.counters.request(Proto::Http, family, Kind::Api, api::outcome_of(error));
+        self.counters.request(Proto::Http, family, kind, api::outcome_of(error));
         self.upload_given_up(ticket);
         self.write_api_error(now, framing.closing(), error, out);
         Step::Close { linger: true }

@@ -4,8 +4,9 @@
 //! ever copied.
 
 use super::metrics::ApiRoute;
+use super::peer_routes::{GET_PEERS, REGISTER_PEER};
 use super::reply::{Framing, Reply};
-use super::session::{self, Parked, Phase, WaitsFor};
+use super::session::{self, Goal, Parked, Phase, WaitsFor};
 use super::{Conn, Health, Next, Server};
 use super::{api, body, health};
 use crate::base::Now;
@@ -38,8 +39,8 @@ pub(super) enum Handled {
     Answered,
     /// The same, but what it still sends is not worth reading: the connection ends.
     Refused,
-    /// Its body is to be kept; at most so many bytes of it.
-    NeedsBody(u64),
+    /// Its body is to be kept.
+    NeedsBody(Goal),
     /// The store was asked; the answer comes under this ticket.
     Parked(Ticket, ApiRoute),
     /// The same, for its sign of life.
@@ -311,11 +312,12 @@ impl Server {
         if self.health == Health::Stopping {
             framing = framing.closing();
         }
-        if head.path.starts_with(b"/api/") {
+        let speaks_json = speaks_json(head.path);
+        if speaks_json {
             framing.cors = self.cors(&head);
         }
         if let Some(error) = body::refuse_body(&head) {
-            if head.path.starts_with(b"/api/") {
+            if speaks_json {
                 self.write_api_error(now, framing.closing(), error, out);
             } else {
                 self.write_status(now, framing.closing(), error.status, out);
@@ -347,12 +349,10 @@ impl Server {
             },
             Handled::Parked(ticket, route) => park(now, ticket, framing, head, WaitsFor::Answer(route)),
             Handled::Pinged(ticket) => park(now, ticket, framing, head, WaitsFor::Ping),
-            Handled::NeedsBody(bytes_max) => {
-                match self.begin_upload((now, conn), head, framing, bytes_max, out) {
-                    Some(upload) => Phase::Body(upload),
-                    None => return Step::Close { linger: true },
-                }
-            }
+            Handled::NeedsBody(goal) => match self.begin_upload((now, conn), head, framing, goal, out) {
+                Some(upload) => Phase::Body(upload),
+                None => return Step::Close { linger: true },
+            },
         };
         let waits = matches!(phase, Phase::Parked(_));
         if let Some(session) = self.sessions.get(conn) {
@@ -376,6 +376,11 @@ impl Server {
 fn park(now: Now, ticket: Ticket, framing: Framing, head: &Head<'_>, waits_for: WaitsFor) -> Phase {
     let (serial, body, since) = (ticket.serial, body::skip(&head.body), now.mono);
     Phase::Parked(Parked { serial, framing, body, waits_for, since })
+}
+
+/// Whether a path leads to a route that pages of other origins may use, and whose errors are JSON.
+fn speaks_json(path: &[u8]) -> bool {
+    [b"/api/", REGISTER_PEER, GET_PEERS].iter().any(|front| path.starts_with(front))
 }
 
 /// Why a connection was turned away.

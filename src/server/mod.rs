@@ -21,6 +21,7 @@ mod http;
 mod metrics;
 mod outbox;
 mod pages;
+mod peer_routes;
 mod reply;
 mod session;
 mod tracker_routes;

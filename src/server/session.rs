@@ -7,11 +7,13 @@ use super::health::HEALTH_MS;
 use super::metrics::ApiRoute;
 use super::reply::Framing;
 use crate::base::Millis;
+use crate::base::limits::{REGISTER_BODY_BYTES_MAX, REGISTER_PEER_BODY_BYTES_MAX};
 use crate::mailbox::Ticket;
+use crate::tracker::counters::Kind;
 use crate::wire::http1::Chunked;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Names an open connection. Never used again while the shell still has the old one open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -58,9 +60,38 @@ pub enum BodyLeft {
     Chunked(Chunked, u64),
 }
 
+/// What a body is kept for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Goal {
+    /// An entry of the registry: the store's.
+    Entry,
+    /// The client at this address, which comes into a swarm.
+    Peer(IpAddr),
+}
+
+impl Goal {
+    /// The longest body.
+    pub fn bytes_max(self) -> u64 {
+        match self {
+            Self::Entry => REGISTER_BODY_BYTES_MAX,
+            Self::Peer(_) => REGISTER_PEER_BODY_BYTES_MAX,
+        }
+    }
+
+    /// How its request is counted.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Entry => Kind::Api,
+            Self::Peer(_) => Kind::RegisterPeer,
+        }
+    }
+}
+
 /// A body on its way in.
 #[derive(Debug)]
 pub struct Upload {
+    /// What for.
+    pub goal: Goal,
     /// What is still to come.
     pub left: BodyLeft,
     /// What has come.

@@ -1,6 +1,7 @@
 //! `/announce` and `/scrape` over HTTP (BEP 3, 7, 23, 24, 31, 48), and which path leads where.
 
 use super::http::{Asked, Handled, RETRY};
+use super::peer_routes::{GET_PEERS, REGISTER_PEER};
 use super::reply::{Reply, TEXT};
 use super::udp::outcome_of;
 use super::{Server, address};
@@ -18,6 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 enum Route<'a> {
     Announce(PathKey<'a>),
     Scrape(PathKey<'a>),
+    RegisterPeer(PathKey<'a>),
+    GetPeers(PathKey<'a>),
     Page(super::pages::Page),
     Api(&'a [u8]),
     Unknown,
@@ -31,6 +34,8 @@ impl Server {
         let mut handled = Handled::Answered;
         let (kind, outcome) = match route(asked.head.path) {
             Route::Api(path) => return self.api(asked, path, out),
+            Route::RegisterPeer(key) => return self.register_peer(asked, key, out),
+            Route::GetPeers(key) => return self.get_peers(asked, key, out),
             Route::Announce(key) if reads => (Kind::Announce, self.http_announce(asked, key, out)),
             Route::Scrape(key) if reads => (Kind::Scrape, self.http_scrape(asked, key, out)),
             Route::Page(page) if page.is_exempt() && reads => {
@@ -75,7 +80,11 @@ impl Server {
     }
 
     /// Steps 1 to 3 of the checks.
-    fn announce_checks(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>) -> Result<IpAddr, Refusal> {
+    pub(super) fn announce_checks(
+        &mut self,
+        asked: &Asked<'_, '_>,
+        key: PathKey<'_>,
+    ) -> Result<IpAddr, Refusal> {
         let ip = asked.client.ok_or(Refusal::UnknownAddress)?;
         if self.rate.take_address(asked.now.mono, ip) != Verdict::Allowed {
             return Err(Refusal::RateLimited);
@@ -151,7 +160,7 @@ impl Server {
 
     /// Takes a token for a request whose route does not do so itself. A client without an address
     /// pays with that of its proxy.
-    fn is_over_the_rate(&mut self, asked: &Asked<'_, '_>) -> bool {
+    pub(super) fn is_over_the_rate(&mut self, asked: &Asked<'_, '_>) -> bool {
         let client = asked.client.unwrap_or(asked.peer.ip());
         self.rate.take_address(asked.now.mono, client) != Verdict::Allowed
     }
@@ -178,18 +187,23 @@ impl Server {
     }
 }
 
-fn route(path: &[u8]) -> Route<'_> {
-    if path.starts_with(b"/announce") {
-        return match passkey::passkey_of_path(path, b"/announce") {
-            PathKey::OtherPath => Route::Unknown,
-            key => Route::Announce(key),
-        };
-    }
-    if path.starts_with(b"/scrape") {
-        return match passkey::passkey_of_path(path, b"/scrape") {
-            PathKey::OtherPath => Route::Unknown,
-            key => Route::Scrape(key),
-        };
+/// A route whose path may end with a passkey.
+type WithPasskey<'a> = fn(PathKey<'a>) -> Route<'a>;
+
+fn route<'a>(path: &'a [u8]) -> Route<'a> {
+    let with_passkey: [(&[u8], WithPasskey<'a>); 4] = [
+        (b"/announce", Route::Announce),
+        (b"/scrape", Route::Scrape),
+        (REGISTER_PEER, Route::RegisterPeer),
+        (GET_PEERS, Route::GetPeers),
+    ];
+    for (front, named) in with_passkey {
+        if path.starts_with(front) {
+            return match passkey::passkey_of_path(path, front) {
+                PathKey::OtherPath => Route::Unknown,
+                key => named(key),
+            };
+        }
     }
     if path.starts_with(b"/api/") {
         return Route::Api(path);

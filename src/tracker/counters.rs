@@ -40,6 +40,10 @@ pub enum Kind {
     Scrape,
     /// A route below `/api/`.
     Api,
+    /// `POST /register_peer`.
+    RegisterPeer,
+    /// `GET /get_peers`.
+    GetPeers,
     /// Anything else.
     Other,
 }
@@ -85,7 +89,8 @@ pub mod labels {
     /// Of `Family`.
     pub const FAMILY: [&str; 2] = ["ipv4", "ipv6"];
     /// Of `Kind`.
-    pub const KIND: [&str; 5] = ["connect", "announce", "scrape", "api", "other"];
+    pub const KIND: [&str; 7] =
+        ["connect", "announce", "scrape", "api", "register_peer", "get_peers", "other"];
     /// Of `Outcome`.
     pub const OUTCOME: [&str; 7] =
         ["ok", "invalid", "unauthorized", "blocked", "unregistered", "limited", "error"];
@@ -96,7 +101,7 @@ pub mod labels {
 /// Everything that is only ever added to.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    requests: [[[[u64; 7]; 5]; 2]; 2],
+    requests: [[[[u64; 7]; 7]; 2]; 2],
     dropped: [u64; 5],
     /// Bytes received, by `Proto`.
     pub received_bytes: [u64; 2],

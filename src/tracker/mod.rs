@@ -9,6 +9,7 @@ pub mod counters;
 mod invariants;
 pub mod large;
 pub mod leaves;
+pub mod listing;
 mod ranks;
 pub mod rate;
 pub mod slice;
@@ -77,6 +78,15 @@ pub enum Families {
     Both,
 }
 
+/// How a client came in, which decides how long it stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lease {
+    /// By an announce: PEER_TTL.
+    Announced,
+    /// By the idtorrent route: IDT_PEER_TTL.
+    Registered,
+}
+
 /// The tracker.
 #[derive(Debug)]
 pub struct Tracker {
@@ -134,6 +144,19 @@ impl Tracker {
         reach: Reach,
         response: &mut AnnounceResponse,
     ) -> Result<(), Refusal> {
+        self.announce_for(now, from, request, reach, Lease::Announced, response)
+    }
+
+    /// The same for a client that came in by another route.
+    pub fn announce_for(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        request: &AnnounceRequest,
+        reach: Reach,
+        lease: Lease,
+        response: &mut AnnounceResponse,
+    ) -> Result<(), Refusal> {
         response.complete = 0;
         response.incomplete = 0;
         response.peers4.clear();
@@ -152,7 +175,7 @@ impl Tracker {
         };
         let tick = self.table.lifetimes().tick(now.mono);
         let wish = offer_to(request).map(|offer| (offer, reach));
-        let bits = role_of(request) | found.identity;
+        let bits = role_of(request) | found.identity | lease.bits();
         let tag = self.tag(&request.peer_id);
         let rng = &mut self.rng;
         let finished = self.table.change(found.entry, tick, |slot, context| {
@@ -304,6 +327,15 @@ impl Tracker {
             hash = product as u64 ^ (product >> 64) as u64;
         }
         (hash >> 16) as u32
+    }
+}
+
+impl Lease {
+    fn bits(self) -> u8 {
+        match self {
+            Self::Announced => 0,
+            Self::Registered => block::bits::IDT,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod downloads;
 mod golden;
 mod health;
 mod http1;
+mod idt_peers;
 mod limits;
 mod mail;
 mod metrics;
