@@ -1,5 +1,6 @@
 //! What the store says to a question or a write. The server turns it into HTTP.
 
+use super::html::Html;
 use crate::base::InfoHashes;
 
 /// The answer to one API request.
@@ -46,6 +47,8 @@ pub enum Answer {
         /// All items before paging (`X-Total-Count`).
         total: u64,
     },
+    /// A page for people; status 200.
+    Html(Html),
     /// Refused or failed.
     Error(ApiError),
 }

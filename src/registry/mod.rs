@@ -6,6 +6,7 @@ pub mod api;
 pub mod body;
 pub mod catalogue;
 pub mod entry;
+pub mod html;
 pub mod intake;
 pub mod meta;
 pub mod question;

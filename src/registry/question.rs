@@ -28,6 +28,15 @@ pub enum Question {
     },
     /// `GET /api/registry/meta?info_hash=`
     Meta(HashText),
+    /// `GET /`: a search as a page for people.
+    ListPage(Search),
+    /// `GET /?info_hash=`: an entry as a page for people.
+    EntryPage {
+        /// Whose.
+        hash: HashText,
+        /// The announce URLs to name in it.
+        trackers: Vec<String>,
+    },
     /// `GET /api/blocklist`
     Blocklist(Page),
     /// `GET /health`: does the database answer at all? `Answer::Json` with status 200 and an empty body if it does.

@@ -40,6 +40,17 @@ pub struct Page {
     pub offset: u64,
 }
 
+impl Sort {
+    /// Its name as a parameter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::Completions => "completions",
+            Self::Seeders => "seeders",
+        }
+    }
+}
+
 impl Search {
     /// Reads the parameters through `get`, which answers the decoded value of a query parameter. Nothing is refused:
     /// what is out of range or not a number takes its default, as in the seed.

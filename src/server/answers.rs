@@ -3,6 +3,7 @@
 
 use super::api::{self, outcome_of};
 use super::http::RETRY;
+use super::metrics::ApiRoute;
 use super::reply::{Framing, Reply};
 use super::session::{Parked, Phase, WaitsFor};
 use super::{Conn, Health, Server};
@@ -18,15 +19,26 @@ impl Server {
     pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
         self.waiting = self.waiting.saturating_sub(1);
         self.upload_over(ticket);
+        let mut is_page = false;
         if let Some(session) = self.sessions.parked(ticket)
             && let Phase::Parked(Parked { waits_for: WaitsFor::Answer(route), since, .. }) = &session.phase
         {
+            is_page = *route == ApiRoute::Page;
             self.api_times[*route as usize].add((now.mono - since) * 1000);
             let outcome = if let Answer::Error(error) = &answer { outcome_of(*error) } else { Outcome::Ok };
             let family = Family::of(session.peer.ip().to_canonical());
-            self.counters.request(Proto::Http, family, Kind::Api, outcome);
+            // A page was counted when it was asked for.
+            if !is_page {
+                self.counters.request(Proto::Http, family, Kind::Api, outcome);
+            }
         }
-        self.unpark(ticket, |server, framing, out| server.write_answer(now, framing, answer, out));
+        self.unpark(ticket, |server, framing, out| match answer {
+            Answer::Error(error) if is_page => {
+                server.write_web_error(now, framing, error, out);
+                None
+            }
+            answer => server.write_answer(now, framing, answer, out),
+        });
     }
 
     /// Answers a parked request by `write`, which may leave a long body to be written from where it is. If the
@@ -109,6 +121,7 @@ impl Server {
                 self.write_reply(now, framing, &Reply::text(304, "").with(&extra), out);
                 None
             }
+            Answer::Html(page) => self.write_web_page(now, framing, 200, &page, out),
             Answer::Error(error) => {
                 self.write_api_error(now, framing, error, out);
                 None
@@ -117,7 +130,7 @@ impl Server {
     }
 
     /// Writes an answer with this body, or its head alone when the body is long: gives it back then.
-    fn write_body_of(
+    pub(super) fn write_body_of(
         &mut self,
         now: Now,
         framing: Framing,

@@ -141,7 +141,7 @@ impl Server {
     }
 
     /// Where clients announce, as far as whoever asks can tell: PUBLIC_URL, else the name this was asked by.
-    fn own_urls(&self, head: &Head<'_>) -> Vec<String> {
+    pub(super) fn own_urls(&self, head: &Head<'_>) -> Vec<String> {
         let asked_by = || Some(format!("http://{}", std::str::from_utf8(head.host?).ok()?));
         let base = self.settings.public_url.clone().or_else(asked_by);
         let Some(base) = base.filter(|base| !authority(base).is_empty()) else { return Vec::new() };
@@ -173,7 +173,7 @@ impl Server {
     }
 
     /// Before a search: which entries have other seeders than the reader last heard of.
-    fn publish_seeders(&mut self) {
+    pub(super) fn publish_seeders(&mut self) {
         // More than this is on its way already, a part in each turn.
         let changes = self.tracker.take_seeder_changes();
         if !changes.is_empty() {

@@ -211,10 +211,12 @@ pub enum ApiRoute {
     Blocklist,
     /// `DELETE /api/blocklist`
     Unblock,
+    /// `GET /`, as a page
+    Page,
 }
 
 /// Routes as they stand in the metrics, in the order of the enum.
-pub const API_ROUTES: [&str; 10] = [
+pub const API_ROUTES: [&str; 11] = [
     "entry",
     "search",
     "torrent",
@@ -225,6 +227,7 @@ pub const API_ROUTES: [&str; 10] = [
     "verify",
     "blocklist",
     "unblock",
+    "page",
 ];
 /// In the order of `CommitKind`.
 const COMMIT_KINDS: [&str; 2] = ["registry", "flush"];
@@ -239,6 +242,7 @@ impl ApiRoute {
             Question::Meta(_) => Self::Meta,
             Question::Magnet { .. } => Self::Magnet,
             Question::Blocklist(_) => Self::Blocklist,
+            Question::ListPage(_) | Question::EntryPage { .. } => Self::Page,
         }
     }
 

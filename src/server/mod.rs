@@ -27,6 +27,7 @@ mod session;
 mod tracker_routes;
 mod udp;
 mod uploads;
+mod web;
 
 pub use cors::Origins;
 pub use http::Shed;
@@ -122,6 +123,7 @@ pub struct Server {
     ranks_due: Millis,
     /// Bytes of long answers that clients have not taken.
     long_answers_bytes: u64,
+    web: web::Web,
     // Buffers that are used again and again, so that answering allocates nothing.
     announced: AnnounceResponse,
     files: ScrapeFiles,
@@ -181,6 +183,7 @@ impl Server {
             uploads: uploads::Uploads::default(),
             ranks_due: 0,
             long_answers_bytes: 0,
+            web: web::Web::new(settings.public_url.as_deref()),
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
             body: Vec::new(),

@@ -1,8 +1,10 @@
 //! The routes without policy: the version line, health, metrics, and what browsers and crawlers ask for.
+//! The page for browsers, which shares `/` with the version line, is in `web`.
 
 use super::Server;
 use super::http::{Asked, Handled};
 use super::reply::Reply;
+use super::web::Asset;
 use crate::tracker::counters::Outcome;
 
 /// One of those routes.
@@ -16,6 +18,8 @@ pub enum Page {
     Metrics,
     /// `/openapi.json`
     OpenApi,
+    /// A file of the page at `/`
+    Asset(Asset),
     /// `/favicon.ico`
     Favicon,
     /// `/robots.txt`
@@ -32,13 +36,14 @@ impl Page {
             b"/openapi.json" => Self::OpenApi,
             b"/favicon.ico" => Self::Favicon,
             b"/robots.txt" => Self::Robots,
-            _ => return None,
+            path => Self::Asset(Asset::of(path)?),
         })
     }
 
-    /// Whether it may be asked for at any rate: what a monitor asks for.
+    /// Whether it may be asked for at any rate: what a monitor asks for, and the files without which a page would be
+    /// broken. (The page itself takes part in the limit.)
     pub fn is_exempt(self) -> bool {
-        matches!(self, Self::Root | Self::Health | Self::Metrics)
+        matches!(self, Self::Root | Self::Health | Self::Metrics | Self::Asset(_))
     }
 }
 
@@ -52,7 +57,14 @@ impl Server {
     ) -> (Outcome, Handled) {
         let metrics;
         let reply = match page {
-            Page::Root => Reply { content_type: PLAIN, ..Reply::text(200, "Weightless Tracker v1.0") },
+            Page::Root if Self::wants_html(asked) => return self.web_page(asked, out),
+            Page::Root => {
+                Reply { content_type: PLAIN, extra: VARY, ..Reply::text(200, "Weightless Tracker v1.0") }
+            }
+            Page::Asset(asset) => {
+                self.asset(asked, asset, out);
+                return (Outcome::Ok, Handled::Answered);
+            }
             Page::Health => return self.health(asked, out),
             Page::Metrics => {
                 metrics = self.metrics(asked.now);
@@ -67,6 +79,8 @@ impl Server {
     }
 }
 
+/// `/` is a line or a page.
+const VARY: &[(&str, &str)] = &[("Vary", "Accept")];
 const PLAIN: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The registry's interface for programs (OpenAPI 3.1); a test holds it against the running daemon.

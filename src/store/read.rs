@@ -7,9 +7,10 @@ use super::problem::{Failure, Problem};
 use crate::mailbox::{FromStore, ToReader};
 use crate::registry::answer::{etag, matches_etag};
 use crate::registry::entry::{Object, array};
+use crate::registry::html::{self, Surroundings};
 use crate::registry::registration::sha256_hex;
 use crate::registry::{
-    Answer, Catalogue, Entry, HashText, Listing, Page, Personal, Question, Row, Search, api, meta,
+    Answer, Catalogue, Entry, HashText, Listing, Page, Personal, Question, Search, api, meta,
 };
 use crate::torrent::{self, Magnet};
 use crate::wire::passkey;
@@ -63,6 +64,8 @@ impl Reader {
             }
             Question::Magnet { hash, trackers } => self.magnet(hash, trackers),
             Question::Meta(hash) => self.meta(hash),
+            Question::ListPage(search) => self.list_page(search),
+            Question::EntryPage { hash, trackers } => self.entry_page(hash, trackers),
             Question::Blocklist(page) => self.blocklist(*page),
             Question::Ping => self.ping(),
         };
@@ -76,20 +79,39 @@ impl Reader {
 
     fn entry(&self, hash: &HashText) -> Result<Answer, Problem> {
         let row = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?.row;
-        Ok(Answer::Entry(self.row(row)?.ok_or(api::NOT_FOUND)?))
+        Ok(Answer::Entry(self.row(row)?.ok_or(api::NOT_FOUND)?.row()))
+    }
+
+    fn entry_page(&self, hash: &HashText, trackers: &[String]) -> Result<Answer, Problem> {
+        let row = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?.row;
+        let entry = self.row(row)?.ok_or(api::NOT_FOUND)?;
+        let sql = "SELECT coalesce(length(torrent_data), 0) > 0 FROM registry WHERE rowid = ?1";
+        let has_file = self.db.prepare_cached(sql)?.query_row([row], |row| row.get(0)).optional()?;
+        let around = Surroundings { has_file: has_file.unwrap_or(false), trackers };
+        Ok(Answer::Html(html::entry(&entry, around)))
+    }
+
+    fn search(&self, search: &Search) -> Result<Answer, Problem> {
+        let (entries, total) = self.found(search)?;
+        Ok(Answer::Page { rows: entries.iter().map(Entry::row).collect(), total })
+    }
+
+    fn list_page(&self, search: &Search) -> Result<Answer, Problem> {
+        let (entries, total) = self.found(search)?;
+        Ok(Answer::Html(html::list(search, &entries, total)))
     }
 
     /// A row that was taken down after the search had found it is left out; its removal is in the mail already.
-    fn search(&self, search: &Search) -> Result<Answer, Problem> {
+    fn found(&self, search: &Search) -> rusqlite::Result<(Vec<Entry>, u64)> {
         let found = self.catalogue.find(search);
-        let mut rows = Vec::with_capacity(found.rows.len());
+        let mut entries = Vec::with_capacity(found.rows.len());
         for row in found.rows {
-            rows.extend(self.row(row)?);
+            entries.extend(self.row(row)?);
         }
-        Ok(Answer::Page { rows, total: found.total })
+        Ok((entries, found.total))
     }
 
-    fn row(&self, row: i64) -> rusqlite::Result<Option<Row>> {
+    fn row(&self, row: i64) -> rusqlite::Result<Option<Entry>> {
         let mut statement = self.db.prepare_cached(
             "SELECT info_hash, v1_info_hash, name, verified, completions, description, publisher, license,
                  publisher_key, signature, kind, size, category, tags FROM registry WHERE rowid = ?1",
@@ -112,7 +134,7 @@ impl Reader {
                 tags: text(row, 13)?,
             })
         });
-        Ok(entry.optional()?.map(|entry| entry.row()))
+        entry.optional()
     }
 
     fn torrent(

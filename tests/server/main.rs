@@ -26,3 +26,4 @@ mod udp;
 mod udp_errors;
 mod udp_peers;
 mod uploads;
+mod web;

@@ -5,6 +5,7 @@ mod failures;
 mod latency;
 mod model;
 mod opening;
+mod pages;
 mod reading;
 mod registering;
 mod signed;
