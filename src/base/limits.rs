@@ -25,7 +25,7 @@ pub const HTTP_IDLE_BODY_BYTES_MAX: u64 = 8192;
 pub const HTTP_PIPELINED_BYTES_MAX: usize = 64 * 1024;
 /// Longest body of `POST /api/registry`.
 pub const REGISTER_BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
-/// Of which everything but `torrent_data`.
+/// Of which everything but the file in it.
 pub const REGISTER_FIELDS_BYTES_MAX: usize = 1024 * 1024;
 /// Longest body of `POST /register_peer`.
 pub const REGISTER_PEER_BODY_BYTES_MAX: u64 = 4096;

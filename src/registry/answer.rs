@@ -1,5 +1,6 @@
 //! What the store says to a question or a write. The server turns it into HTTP.
 
+use super::entry::FileKind;
 use super::html::Html;
 use crate::base::InfoHashes;
 
@@ -19,7 +20,9 @@ pub enum Answer {
     File {
         /// Its bytes.
         bytes: Vec<u8>,
-        /// The entry's name, for `Content-Disposition`.
+        /// What it is.
+        kind: FileKind,
+        /// The entry's name, or that of an idtorrent's file, for `Content-Disposition`.
         name: String,
         /// The entry's best hash in hex, for when the name is of no use.
         hash: String,

@@ -25,6 +25,8 @@ errors! {
     INVALID_TORRENT_DATA = 400 "Invalid torrent_data";
     NOT_A_TORRENT = 400 "torrent_data is not a valid torrent";
     NOT_AN_IDTORRENT = 400 "idt_data is not a valid idtorrent";
+    TWO_FILES = 400 "torrent_data and idt_data exclude each other";
+    SIGNATURE_NEEDS_TORRENT = 400 "signature needs a torrent";
     INVALID_PUBLISHER_KEY = 400 "Invalid publisher_key";
     INVALID_SIGNATURE = 400 "Invalid signature";
     KEY_WITHOUT_SIGNATURE = 400 "publisher_key and signature must come together";
@@ -33,10 +35,12 @@ errors! {
     BLOCKED = 403 "info_hash is blocked";
     NOT_FOUND = 404 "Not found";
     TORRENT_NOT_FOUND = 404 "Torrent not found";
+    NO_MAGNET = 404 "No magnet link for an idtorrent";
     NO_TORRENT_DATA = 404 "No torrent data available";
     HASH_TAKEN = 409 "hash already belongs to another entry";
     BODY_TOO_LARGE = 413 "Request body too large";
     HASH_MISMATCH = 422 "torrent_data does not match info_hash";
+    IDT_HASH_MISMATCH = 422 "idt_data does not match info_hash";
     V1_HASH_MISMATCH = 422 "torrent_data does not match v1_info_hash";
     HYBRID_BY_V1_HASH = 422 "info_hash must be the v2 hash of a hybrid torrent";
     SIGNATURE_MISMATCH = 422 "signature does not match";

@@ -40,6 +40,30 @@ pub struct Entry {
     pub signature: String,
 }
 
+/// What kind of file an entry has, or was registered for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FileKind {
+    /// A torrent.
+    #[default]
+    Torrent,
+    /// An idtorrent.
+    Idtorrent,
+}
+
+impl FileKind {
+    /// The kind by the text of its column; what nobody has written there means a torrent.
+    pub fn of(text: &str) -> Self {
+        if text == Self::IDTORRENT { Self::Idtorrent } else { Self::Torrent }
+    }
+
+    /// What its column holds; nothing for a torrent.
+    pub fn column(self) -> Option<&'static str> {
+        (self == Self::Idtorrent).then_some(Self::IDTORRENT)
+    }
+
+    const IDTORRENT: &str = "idtorrent";
+}
+
 impl Entry {
     /// The hashes a client can announce it by; `None` for an odd row of an old database.
     pub fn hashes(&self) -> Option<InfoHashes> {

@@ -1,26 +1,29 @@
 //! A large body of `POST /api/registry` on its way in, part by part (registry-api, section 4).
 //!
-//! Almost all of such a body is `torrent_data`. That string is decoded as it comes; everything else is kept as it is,
-//! an empty string in the place of the file, and read like any other body in the end. So a body of 100 MiB never lies
+//! Almost all of such a body is `torrent_data` or `idt_data`. These strings are decoded as they come; everything else is
+//! kept as it is, an empty string in the place of a file, and read like any other body in the end. So a body of 100 MiB never lies
 //! in memory in two forms, and what is kept besides the file is bounded.
 //!
 //! Only the outline of JSON is understood here: strings, and how deep they stand. Whether the body is valid is found
 //! out in the end, from what was kept.
 
 use super::answer::ApiError;
-use super::api::{BODY_TOO_LARGE, INVALID_JSON, INVALID_TORRENT_DATA};
+use super::api::{BODY_TOO_LARGE, INVALID_JSON, INVALID_TORRENT_DATA, NOT_AN_IDTORRENT};
 use super::body::Body;
-use super::registration::{Registration, assemble};
+use super::entry::FileKind;
+use super::registration::{Files, Registration, assemble};
 use crate::base::limits::{REGISTER_BODY_BYTES_MAX, REGISTER_FIELDS_BYTES_MAX};
 use data_encoding::BASE64;
 
 /// A body of which parts have come.
 #[derive(Debug, Default)]
 pub struct Intake {
-    /// The body without what is in `torrent_data`.
+    /// The body without what is in its files.
     rest: Vec<u8>,
-    /// The file, as far as it is decoded.
-    file: Vec<u8>,
+    /// The files, as far as they are decoded, by `FileKind`.
+    files: [Vec<u8>; 2],
+    /// Which of them is being read, or was last.
+    kind: FileKind,
     /// Base64 that is not a whole group yet.
     group: Vec<u8>,
     /// A group with padding has come: it must be the last.
@@ -30,8 +33,8 @@ pub struct Intake {
     depth: u32,
     /// A string here would be the name of a field of the outermost object.
     names_field: bool,
-    /// The value that comes next is the file.
-    file_next: bool,
+    /// The value that comes next is this file.
+    file_next: Option<FileKind>,
     /// Where the name that is being read begins in `rest`.
     name_at: usize,
     bytes: u64,
@@ -74,7 +77,7 @@ impl Intake {
 
     /// How many bytes are kept.
     pub fn bytes_held(&self) -> usize {
-        self.rest.len() + self.file.len() + self.group.len()
+        self.rest.len() + self.files.iter().map(Vec::len).sum::<usize>() + self.group.len()
     }
 
     /// The body is complete: reads and checks it as [`super::parse_registration`] does.
@@ -83,8 +86,10 @@ impl Intake {
             return Err(error);
         }
         let body = Body::parse(&self.rest)?;
-        let file = body.text("torrent_data").map(|_| self.file);
-        assemble(&body, Ok(file), strip)
+        let [torrent, idt] = self.files;
+        let torrent = body.text("torrent_data").map(|_| torrent);
+        let idt = body.text("idt_data").map(|_| idt);
+        assemble(&body, Ok(Files { torrent, idt }), strip)
     }
 
     fn refuse(&mut self, error: ApiError) {
@@ -108,12 +113,12 @@ impl Intake {
                     return used;
                 }
                 (State::Text { .. }, b'"') => State::Outside,
-                (State::Outside, b'"') if self.file_next => {
-                    self.keep(&bytes[..used]);
-                    self.begin_file();
-                    return used;
-                }
                 (State::Outside, b'"') => {
+                    if let Some(kind) = self.file_next.take() {
+                        self.keep(&bytes[..used]);
+                        self.begin_file(kind);
+                        return used;
+                    }
                     let name = std::mem::take(&mut self.names_field);
                     self.name_at = self.rest.len() + used - 1;
                     State::Text { name }
@@ -134,34 +139,40 @@ impl Intake {
             b'{' | b'[' => {
                 self.depth = self.depth.saturating_add(1);
                 self.names_field = byte == b'{' && self.depth == 1;
-                self.file_next = false;
+                self.file_next = None;
             }
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
-                (self.names_field, self.file_next) = (false, false);
+                (self.names_field, self.file_next) = (false, None);
             }
-            b',' => (self.names_field, self.file_next) = (self.depth == 1, false),
+            b',' => (self.names_field, self.file_next) = (self.depth == 1, None),
             b':' | b' ' | b'\t' | b'\r' | b'\n' => {}
             // Null, or something that is no string.
-            _ => self.file_next = false,
+            _ => self.file_next = None,
         }
     }
 
     /// The name of a field has come in full.
     fn named(&mut self) {
         let name = self.rest.get(self.name_at..).unwrap_or_default();
-        self.file_next = match name.len() {
-            14 => name == b"\"torrent_data\"",
+        let bare = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
+        let plain = bare.filter(|name| !name.contains(&b'\\'));
+        let spelt: Option<String> = match (plain, name.len()) {
             // Spelt with escapes, at most six bytes a letter.
-            15..=74 => serde_json::from_slice::<String>(name).is_ok_and(|name| name == "torrent_data"),
-            _ => false,
+            (None, ..=74) => serde_json::from_slice(name).ok(),
+            _ => None,
+        };
+        self.file_next = match plain.or(spelt.as_deref().map(str::as_bytes)) {
+            Some(b"torrent_data") => Some(FileKind::Torrent),
+            Some(b"idt_data") => Some(FileKind::Idtorrent),
+            _ => None,
         };
     }
 
-    /// The last of several files counts.
-    fn begin_file(&mut self) {
-        self.file_next = false;
-        self.file.clear();
+    /// The last of several files of a kind counts.
+    fn begin_file(&mut self, kind: FileKind) {
+        self.kind = kind;
+        self.files[kind as usize].clear();
         self.group.clear();
         self.padded = false;
         self.state = State::File;
@@ -185,7 +196,7 @@ impl Intake {
             self.keep(b"\"");
             self.state = State::Outside;
         } else {
-            self.refuse(INVALID_TORRENT_DATA);
+            self.refuse(self.bad_file());
         }
         end + 1
     }
@@ -221,7 +232,7 @@ impl Intake {
                 self.group.push(letter);
                 self.decode();
             }
-            None => self.refuse(INVALID_TORRENT_DATA),
+            None => self.refuse(self.bad_file()),
         }
         1
     }
@@ -232,21 +243,29 @@ impl Intake {
         if letters == 0 {
             return;
         }
-        let (from, room) = (self.file.len(), letters / 4 * 3);
-        if self.file.capacity() < from + room {
+        let file = &mut self.files[self.kind as usize];
+        let (from, room) = (file.len(), letters / 4 * 3);
+        if file.capacity() < from + room {
             // Not twice as much: there may be a lot already.
-            self.file.reserve_exact(room.max(GROWTH_BYTES));
+            file.reserve_exact(room.max(GROWTH_BYTES));
         }
-        self.file.resize(from + room, 0);
+        file.resize(from + room, 0);
         // Padding ends the text, though the decoder would go on.
         let padding = memchr::memchr(b'=', &self.group[..letters]);
         let goes_on = self.padded || padding.is_some_and(|at| at / 4 + 1 < letters / 4);
         self.padded |= padding.is_some();
-        match BASE64.decode_mut(&self.group[..letters], &mut self.file[from..]) {
-            Ok(bytes) if !goes_on => self.file.truncate(from + bytes),
-            _ => return self.refuse(INVALID_TORRENT_DATA),
+        match BASE64.decode_mut(&self.group[..letters], &mut file[from..]) {
+            Ok(bytes) if !goes_on => file.truncate(from + bytes),
+            _ => return self.refuse(self.bad_file()),
         }
         self.group.drain(..letters);
+    }
+
+    fn bad_file(&self) -> ApiError {
+        match self.kind {
+            FileKind::Torrent => INVALID_TORRENT_DATA,
+            FileKind::Idtorrent => NOT_AN_IDTORRENT,
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -264,6 +283,7 @@ mod tests {
     use super::super::parse_registration;
     use super::*;
     use crate::base::Rng;
+    use crate::torrent::small::Idtorrent;
 
     fn torrent(info: &str, filler: usize) -> (String, String) {
         let file = format!("d7:comment{filler}:{}4:info{info}e", "c".repeat(filler));
@@ -274,7 +294,12 @@ mod tests {
     fn bodies() -> Vec<String> {
         let info = "d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
         let (hash, data) = torrent(info, 40);
-        let with = |more: &str| format!(r#"{{"info_hash":"{hash}","name":"n"{more}}}"#);
+        let small = Idtorrent::new("f".to_owned(), 5, 1024, vec![[7; 20]]).expect("within the rules");
+        let (id, idt) = (small.file_id(), BASE64.encode(&small.write()));
+        let with = |more: &str| {
+            let hash = if more.contains("\"idt") { id.to_string() } else { hash.clone() };
+            format!(r#"{{"info_hash":"{hash}","name":"n"{more}}}"#)
+        };
         let escaped = data.replace('/', "\\/").replace('=', "\\u003D").replacen('Z', "\\u005a", 1);
         [
             format!(r#","torrent_data":"{data}""#),
@@ -286,6 +311,16 @@ mod tests {
             format!(r#","torrent_data":null,"torrent_data":"{data}""#),
             format!(r#","x":{{"torrent_data":"!"}},"y":["torrent_data","!"],"torrent_data":"{data}""#),
             format!(r#","description":"\"torrent_data\":\"","torrent_data":"{data}""#),
+            format!(r#","idt_data":"{idt}""#),
+            format!(r#","idt\u005fdata":"{}""#, idt.replace('=', "\\u003d")),
+            format!(r#","idt_data":"{idt}","torrent_data":"{data}""#),
+            format!(r#","torrent_data":"{data}","idt_data":"""#),
+            format!(r#","idt_data":"{idt}","torrent_data":"{data}","torrent_data":null"#),
+            format!(r#","torrent_data":"{data}","idt_data":"{idt}","idt_data":null"#),
+            format!(r#","idt_data":"{idt}","torrent_data":null"#),
+            r#","idt_data":"""#.to_owned(),
+            r#","idt_data":"YQ""#.to_owned(),
+            r#","idt_data":"YQ==YQ==""#.to_owned(),
             r#","torrent_data":"""#.to_owned(),
             r#","torrent_data":7"#.to_owned(),
             r#","torrent_data":["a"]"#.to_owned(),

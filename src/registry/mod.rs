@@ -15,7 +15,7 @@ pub mod search;
 
 pub use answer::{Answer, ApiError, Row};
 pub use catalogue::{Catalogue, Listing};
-pub use entry::Entry;
+pub use entry::{Entry, FileKind};
 pub use intake::Intake;
 pub use question::{HashText, Named, Personal, Question, hashes_of};
 pub use registration::{Registration, Update, Upload, parse_registration};

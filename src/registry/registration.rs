@@ -6,9 +6,11 @@
 use super::answer::ApiError;
 use super::api;
 use super::body::Body;
+use super::entry::FileKind;
 use crate::base::limits::{REGISTER_BODY_BYTES_MAX, REGISTER_FIELDS_BYTES_MAX};
 use crate::base::{InfoHashes, V1Hash, V2Hash};
 use crate::torrent::signature::Signature;
+use crate::torrent::small::{self, Idtorrent};
 use crate::torrent::{self, Summary, signatures};
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest, Sha256};
@@ -34,20 +36,22 @@ pub struct Registration {
     pub category: String,
     /// At most 1024 bytes, as given.
     pub tags: String,
-    /// The torrent file, free of passkeys.
+    /// The torrent file, free of passkeys, or the idtorrent.
     pub torrent: Update<Upload>,
     /// A publisher's signature. One that came as a field is not judged yet: what it is about may be in the database.
     pub signature: Update<Signature>,
 }
 
-/// A torrent file as it is stored.
+/// A file as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Upload {
+    /// What it is.
+    pub kind: FileKind,
     /// The file, byte for byte as it came but for passkeys in its announce URLs.
     pub bytes: Vec<u8>,
     /// Its SHA-256 in lower-case hex.
     pub sha256: String,
-    /// The hashes of the torrent.
+    /// The hashes of the torrent, or the idtorrent's id.
     pub hashes: InfoHashes,
 }
 
@@ -72,25 +76,43 @@ pub fn parse_registration(
         return Err(api::BODY_TOO_LARGE);
     }
     let body = Body::parse(bytes)?;
-    if bytes.len() - body.bytes_of("torrent_data").min(bytes.len()) > REGISTER_FIELDS_BYTES_MAX {
+    let files_bytes = body.bytes_of("torrent_data") + body.bytes_of("idt_data");
+    if bytes.len() - files_bytes.min(bytes.len()) > REGISTER_FIELDS_BYTES_MAX {
         return Err(api::BODY_TOO_LARGE);
     }
-    assemble(&body, body.text("torrent_data").map(decode).transpose(), strip)
+    let file = |name, error| body.text(name).map(|text| decode(text).ok_or(error)).transpose();
+    let torrent = file("torrent_data", api::INVALID_TORRENT_DATA);
+    let files =
+        torrent.and_then(|torrent| Ok(Files { torrent, idt: file("idt_data", api::NOT_AN_IDTORRENT)? }));
+    assemble(&body, files, strip)
 }
 
-/// The same from a body that is read and a file that is decoded: `None` when the body does not speak of one, empty when
-/// it is to go. The fields are judged first.
+/// The files of a body, decoded: `None` when it does not speak of one, empty when it is to go.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// `torrent_data`.
+    pub torrent: Option<Vec<u8>>,
+    /// `idt_data`.
+    pub idt: Option<Vec<u8>>,
+}
+
+/// The same from a body that is read and files that are decoded. The fields are judged first.
 pub(super) fn assemble(
     body: &Body<'_>,
-    file: Result<Option<Vec<u8>>, ApiError>,
+    files: Result<Files, ApiError>,
     strip: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Registration, ApiError> {
     let mut registration = fields(body)?;
-    refuse_what_is_not_built(body)?;
-    registration.torrent = match file? {
-        None => Update::Keep,
-        Some(bytes) if bytes.is_empty() => Update::Clear,
-        Some(bytes) => {
+    if body.text("torrent_data").is_some() && body.text("idt_data").is_some() {
+        return Err(api::TWO_FILES);
+    }
+    registration.torrent = match files? {
+        Files { torrent: None, idt: None } => Update::Keep,
+        Files { torrent: Some(bytes), .. } | Files { idt: Some(bytes), .. } if bytes.is_empty() => {
+            Update::Clear
+        }
+        Files { idt: Some(bytes), .. } => Update::Set(idtorrent(&mut registration, bytes)?),
+        Files { torrent: Some(bytes), .. } => {
             let summary = torrent::inspect(&bytes).map_err(|_| api::NOT_A_TORRENT)?;
             compare(&mut registration, &summary)?;
             if registration.signature == Update::Keep {
@@ -103,11 +125,27 @@ pub(super) fn assemble(
     Ok(registration)
 }
 
+/// Holds an idtorrent against the id it is registered under. It is kept byte for byte.
+fn idtorrent(registration: &mut Registration, bytes: Vec<u8>) -> Result<Upload, ApiError> {
+    if matches!(registration.signature, Update::Set(_)) {
+        return Err(api::SIGNATURE_NEEDS_TORRENT);
+    }
+    let found = Idtorrent::read(&bytes, small::READ_BYTES_MAX).map_err(|_| api::NOT_AN_IDTORRENT)?;
+    let file_id = found.file_id();
+    if file_id.to_string() != registration.info_hash {
+        return Err(api::IDT_HASH_MISMATCH);
+    }
+    if registration.size == 0 {
+        registration.size = found.file_size();
+    }
+    let sha256 = sha256_hex(&bytes);
+    Ok(Upload { kind: FileKind::Idtorrent, bytes, sha256, hashes: InfoHashes::V1(file_id) })
+}
+
 /// Standard base64. The decoder takes several texts one after the other for one; that is not standard.
-fn decode(base64: &str) -> Result<Vec<u8>, ApiError> {
+fn decode(base64: &str) -> Option<Vec<u8>> {
     let is_one = !base64.trim_end_matches('=').contains('=');
-    let file = is_one.then(|| BASE64.decode(base64.as_bytes()).ok()).flatten();
-    file.ok_or(api::INVALID_TORRENT_DATA)
+    is_one.then(|| BASE64.decode(base64.as_bytes()).ok()).flatten()
 }
 
 fn fields(body: &Body<'_>) -> Result<Registration, ApiError> {
@@ -160,15 +198,6 @@ fn description(text: &str) -> Result<String, ApiError> {
         return Err(api::INVALID_DESCRIPTION);
     }
     Ok(text.to_owned())
-}
-
-/// Idtorrents have their field but nobody who checks them yet. Storing what nobody checked would be worse than
-/// refusing it.
-fn refuse_what_is_not_built(body: &Body<'_>) -> Result<(), ApiError> {
-    match body.text("idt_data") {
-        None | Some("") => Ok(()),
-        Some(_) => Err(api::NOT_AN_IDTORRENT),
-    }
 }
 
 /// The form of a signature; whether it is valid is judged where the torrent's hashes are known.
@@ -229,7 +258,7 @@ fn without_passkeys(
     let stripped = |url: &[u8]| strip(std::str::from_utf8(url).ok()?).map(String::into_bytes);
     let bytes = torrent::shorten_trackers(bytes, stripped).map_err(|_| api::NOT_A_TORRENT)?;
     let sha256 = sha256_hex(&bytes);
-    Ok(Upload { bytes, sha256, hashes })
+    Ok(Upload { kind: FileKind::Torrent, bytes, sha256, hashes })
 }
 
 /// SHA-256 in lower-case hex, as in the column `torrent_sha256`.

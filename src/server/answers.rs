@@ -4,14 +4,14 @@
 use super::api::{self, outcome_of};
 use super::http::RETRY;
 use super::metrics::ApiRoute;
-use super::reply::{Framing, Reply};
+use super::reply::{Framing, JSON, Reply};
 use super::session::{Parked, Phase, WaitsFor};
 use super::{Conn, Health, Server};
 use crate::base::Now;
 use crate::base::limits::{LONG_ANSWER_BYTES, LONG_ANSWERS_BYTES_MAX};
 use crate::mailbox::Ticket;
 use crate::registry::answer::etag;
-use crate::registry::{Answer, ApiError, Row};
+use crate::registry::{Answer, ApiError, FileKind, Row};
 use crate::tracker::counters::{Family, Kind, Outcome, Proto};
 
 impl Server {
@@ -103,8 +103,12 @@ impl Server {
             Answer::Text(text) => {
                 self.write_body_of(now, framing, &Reply::text(200, ""), line(text.into_bytes()), out)
             }
-            Answer::File { bytes, name, hash, sha256 } => {
-                let disposition = disposition(&name, &hash);
+            Answer::File { bytes, kind, name, hash, sha256 } => {
+                let (content_type, extension) = match kind {
+                    FileKind::Torrent => (TORRENT, "torrent"),
+                    FileKind::Idtorrent => (JSON, "idtorrent"),
+                };
+                let disposition = disposition(&name, &hash, extension);
                 let tag = sha256.as_deref().map(etag);
                 let mut extra = vec![("Content-Disposition", disposition.as_str())];
                 match &tag {
@@ -112,7 +116,7 @@ impl Server {
                     // A copy with somebody's passkey in it.
                     None => extra.push(("Cache-Control", "no-store")),
                 }
-                let reply = Reply { status: 200, content_type: TORRENT, body: b"", extra: &extra };
+                let reply = Reply { status: 200, content_type, body: b"", extra: &extra };
                 self.write_body_of(now, framing, &reply, bytes, out)
             }
             Answer::NotModified { sha256 } => {
@@ -175,16 +179,16 @@ fn line(mut body: Vec<u8>) -> Vec<u8> {
 }
 
 /// A file name for people, and for those whose alphabet is not ours (RFC 6266, RFC 8187).
-fn disposition(name: &str, hash: &str) -> String {
+fn disposition(name: &str, hash: &str, extension: &str) -> String {
     let clean: String = name.chars().filter(|c| !c.is_ascii_control() && !matches!(c, '"' | '\\')).collect();
     let clean = clean.replace('/', "_");
     let stem = if clean.is_empty() { hash } else { &clean };
     if stem.is_ascii() {
-        return format!("attachment; filename=\"{stem}.torrent\"");
+        return format!("attachment; filename=\"{stem}.{extension}\"");
     }
     let ascii: String = stem.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
     let encoded = percent_encoding::utf8_percent_encode(stem, percent_encoding::NON_ALPHANUMERIC);
-    format!("attachment; filename=\"{ascii}.torrent\"; filename*=UTF-8''{encoded}.torrent")
+    format!("attachment; filename=\"{ascii}.{extension}\"; filename*=UTF-8''{encoded}.{extension}")
 }
 
 const TORRENT: &str = "application/x-bittorrent";
@@ -195,10 +199,10 @@ mod tests {
 
     #[test]
     fn a_file_name_cannot_break_out_of_its_field() {
-        assert_eq!(disposition("a\"b\\c\r\n/d", "ff"), "attachment; filename=\"abc_d.torrent\"");
-        assert_eq!(disposition("", "ff"), "attachment; filename=\"ff.torrent\"");
+        assert_eq!(disposition("a\"b\\c\r\n/d", "ff", "torrent"), "attachment; filename=\"abc_d.torrent\"");
+        assert_eq!(disposition("", "ff", "idtorrent"), "attachment; filename=\"ff.idtorrent\"");
         assert_eq!(
-            disposition("é.bin", "ff"),
+            disposition("é.bin", "ff", "torrent"),
             "attachment; filename=\"_.bin.torrent\"; filename*=UTF-8''%C3%A9%2Ebin.torrent"
         );
     }

@@ -10,8 +10,9 @@ use crate::registry::entry::{Object, array};
 use crate::registry::html::{self, Surroundings};
 use crate::registry::registration::sha256_hex;
 use crate::registry::{
-    Answer, Catalogue, Entry, HashText, Listing, Page, Personal, Question, Search, api, meta,
+    Answer, Catalogue, Entry, FileKind, HashText, Listing, Page, Personal, Question, Search, api, meta,
 };
+use crate::torrent::small::{self, Idtorrent};
 use crate::torrent::{self, Magnet};
 use crate::wire::passkey;
 use crossbeam_channel::Receiver;
@@ -144,25 +145,33 @@ impl Reader {
         personal: Option<&Personal>,
     ) -> Result<Answer, Problem> {
         let entry = find(&self.db, hash)?.ok_or(api::TORRENT_NOT_FOUND)?;
-        let File { bytes, name, sha256 } = self.file(entry.row)?.ok_or(api::TORRENT_NOT_FOUND)?;
+        let File { bytes, kind, name, sha256 } = self.file(entry.row)?.ok_or(api::TORRENT_NOT_FOUND)?;
         let hash = entry.hashes().map_or(entry.info_hash, |hashes| hashes.best_hex());
         if let Some(personal) = personal {
             let bytes = personal_copy(&bytes, personal);
-            return Ok(Answer::File { bytes, name, hash, sha256: None });
+            let name = file_name(&bytes, kind, name);
+            return Ok(Answer::File { bytes, kind, name, hash, sha256: None });
         }
         let sha256 = if sha256.is_empty() { sha256_hex(&bytes) } else { sha256 };
         if known.is_some_and(|known| matches_etag(known, &etag(&sha256))) {
             return Ok(Answer::NotModified { sha256 });
         }
-        Ok(Answer::File { bytes, name, hash, sha256: Some(sha256) })
+        let name = file_name(&bytes, kind, name);
+        Ok(Answer::File { bytes, kind, name, hash, sha256: Some(sha256) })
     }
 
     fn magnet(&self, hash: &HashText, trackers: &[String]) -> Result<Answer, Problem> {
         let entry = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?;
         // An odd row of an old database has nothing a client could look for.
         let hashes = entry.hashes().ok_or(api::NOT_FOUND)?;
-        let sql = "SELECT name FROM registry WHERE rowid = ?1";
-        let name = self.db.prepare_cached(sql)?.query_row([entry.row], |row| text(row, 0)).optional()?;
+        let sql = "SELECT name, kind FROM registry WHERE rowid = ?1";
+        let found =
+            self.db.prepare_cached(sql)?.query_row([entry.row], |row| Ok((text(row, 0)?, text(row, 1)?)));
+        let (name, kind) = found.optional()?.unzip();
+        // Clients would look for an info dictionary, and nobody has one.
+        if kind.is_some_and(|kind| FileKind::of(&kind) == FileKind::Idtorrent) {
+            return Err(api::NO_MAGNET.into());
+        }
         let link = Magnet { name, trackers: trackers.to_vec(), ..Magnet::new(hashes) };
         Ok(Answer::Text(link.to_string()))
     }
@@ -170,17 +179,19 @@ impl Reader {
     fn meta(&self, hash: &HashText) -> Result<Answer, Problem> {
         let known = find(&self.db, hash)?.ok_or(api::NOT_FOUND)?;
         let file = self.file(known.row)?.ok_or(api::NO_TORRENT_DATA)?;
-        Ok(Answer::Json { status: 200, body: meta::describe(&file.bytes)? })
+        Ok(Answer::Json { status: 200, body: meta::describe(&file.bytes, file.kind)? })
     }
 
     /// The file of a row, unless it has none.
     fn file(&self, row: i64) -> rusqlite::Result<Option<File>> {
         let mut statement = self.db.prepare_cached(
-            "SELECT CAST(torrent_data AS BLOB), name, torrent_sha256 FROM registry WHERE rowid = ?1",
+            "SELECT CAST(torrent_data AS BLOB), name, torrent_sha256, kind FROM registry WHERE rowid = ?1",
         )?;
         let file = statement.query_row([row], |row| {
             let bytes: Option<Vec<u8>> = row.get(0)?;
-            Ok(File { bytes: bytes.unwrap_or_default(), name: text(row, 1)?, sha256: text(row, 2)? })
+            let kind = FileKind::of(&text(row, 3)?);
+            let bytes = bytes.unwrap_or_default();
+            Ok(File { bytes, kind, name: text(row, 1)?, sha256: text(row, 2)? })
         });
         Ok(file.optional()?.filter(|file| !file.bytes.is_empty()))
     }
@@ -211,8 +222,19 @@ impl Reader {
 
 struct File {
     bytes: Vec<u8>,
+    kind: FileKind,
     name: String,
     sha256: String,
+}
+
+/// What a download is called: a torrent like its entry, an idtorrent like the file it is of.
+fn file_name(bytes: &[u8], kind: FileKind, name: String) -> String {
+    match kind {
+        FileKind::Torrent => name,
+        FileKind::Idtorrent => {
+            Idtorrent::read(bytes, small::FILE_BYTES_MAX).map_or(name, |found| found.file_name().to_owned())
+        }
+    }
 }
 
 /// The file with a passkey in its announce URLs: in those of this tracker when it can be told which they are, else in

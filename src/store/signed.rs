@@ -5,7 +5,7 @@ use super::columns::text;
 use super::lookup::Known;
 use super::problem::Problem;
 use crate::base::InfoHashes;
-use crate::registry::{Registration, Update, api};
+use crate::registry::{FileKind, Registration, Update, api};
 use crate::torrent::inspect;
 use crate::torrent::signature::{Invalid, Signature};
 use rusqlite::{Connection, OptionalExtension};
@@ -44,6 +44,8 @@ impl Signed {
                 Ok(Self { new_key: key != old.key, key, signature, dropped: false })
             }
             Update::Keep if old.key.is_empty() => Ok(Self::default()),
+            // It was made for a torrent.
+            Update::Keep if is_idtorrent(registration) => Ok(Self { dropped: true, ..Self::default() }),
             Update::Keep if existing.and_then(Known::hashes) == Some(after) => Ok(old),
             Update::Keep => {
                 let signature = Signature::from_hex(old.key.as_bytes(), old.signature.as_bytes());
@@ -53,6 +55,10 @@ impl Signed {
             }
         }
     }
+}
+
+fn is_idtorrent(registration: &Registration) -> bool {
+    matches!(&registration.torrent, Update::Set(upload) if upload.kind == FileKind::Idtorrent)
 }
 
 /// The hashes a signature must be about: of the torrent that comes, else of the one that is stored and stays, else

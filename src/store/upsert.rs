@@ -1,6 +1,7 @@
 //! Storing a registration: the rules of registry-api section 4 that depend on other rows, checked and applied inside
 //! one transaction.
 
+use super::columns::text;
 use super::load::keys_of;
 use super::lookup::{Known, find, sharing_key};
 use super::problem::Problem;
@@ -10,7 +11,7 @@ use super::write::Done;
 use crate::base::{InfoHashes, UnixSeconds};
 use crate::mailbox::AdmissionChange;
 use crate::registry::catalogue::{Change, Listing};
-use crate::registry::{Answer, HashText, Registration, Update, api, hashes_of};
+use crate::registry::{Answer, FileKind, HashText, Registration, Update, api, hashes_of};
 use rusqlite::{Connection, ToSql, named_params};
 
 /// Stores a registration that came at `at`, or says why not.
@@ -29,6 +30,7 @@ pub(super) fn upsert(
     let hashes = hashes_of(&registration.info_hash, &v1_info_hash).ok_or(api::INVALID_INFO_HASH_LENGTH)?;
     let own_row = existing.as_ref().map(|row| row.row);
     refuse_blocked_and_taken(db, hashes, own_row)?;
+    refuse_another_kind(db, registration, own_row)?;
     let signed = Signed::after(db, registration, existing.as_ref(), hashes)?;
     let columns = Columns { v1_info_hash: &v1_info_hash, signed: &signed };
     let row = match own_row {
@@ -76,6 +78,35 @@ fn refuse_blocked_and_taken(
     Ok(())
 }
 
+/// An id that is also an info hash names one of the two; and nobody signs an idtorrent.
+fn refuse_another_kind(
+    db: &Connection,
+    registration: &Registration,
+    own_row: Option<i64>,
+) -> Result<(), Problem> {
+    let Some(row) = own_row else { return Ok(()) };
+    let mut statement =
+        db.prepare_cached("SELECT kind, length(torrent_data) > 0 FROM registry WHERE rowid = ?1")?;
+    let stored = statement.query_row([row], |row| {
+        let has_file: Option<bool> = row.get(1)?;
+        Ok(has_file.unwrap_or(false).then_some(FileKind::of(&text(row, 0)?)))
+    })?;
+    let after = match &registration.torrent {
+        Update::Set(upload) if stored.is_some_and(|kind| kind != upload.kind) => {
+            return Err(Problem::Refused(api::HASH_TAKEN));
+        }
+        Update::Set(upload) => Some(upload.kind),
+        Update::Clear => None,
+        Update::Keep => stored,
+    };
+    match registration.signature {
+        Update::Set(_) if after == Some(FileKind::Idtorrent) => {
+            Err(Problem::Refused(api::SIGNATURE_NEEDS_TORRENT))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The row with this very primary key, in whatever case an old database has it. A row that is only known by the hash
 /// otherwise is another entry.
 fn same_hash(db: &Connection, info_hash: &str) -> rusqlite::Result<Option<Known>> {
@@ -100,21 +131,22 @@ fn insert(
 ) -> rusqlite::Result<i64> {
     let sql = format!(
         "INSERT INTO registry (info_hash, v1_info_hash, name, description, publisher, license, size, category,
-             tags, created_at, verified, completions, updated_at, torrent_sha256, torrent_data,
+             tags, created_at, verified, completions, updated_at, torrent_sha256, torrent_data, kind,
              publisher_key, signature)
          VALUES (:info_hash, :v1, :name, :description, :publisher, :license, :size, :category,
-             :tags, {}, 0, 0, :at, :sha256, :file, :key, :signature)",
+             :tags, {}, 0, 0, :at, :sha256, :file, :kind, :key, :signature)",
         times.sql(":at")
     );
-    let (file, sha256) = match &registration.torrent {
-        Update::Set(upload) => (Some(&upload.bytes), Some(&upload.sha256)),
-        Update::Keep | Update::Clear => (None, None),
+    let (file, sha256, kind) = match &registration.torrent {
+        Update::Set(upload) => (Some(&upload.bytes), Some(&upload.sha256), upload.kind.column()),
+        Update::Keep | Update::Clear => (None, None, None),
     };
     let mut statement = db.prepare_cached(&sql)?;
     let (at, size) = (at.cast_signed(), registration.size.cast_signed());
     let mut values = described(registration, &columns, &size);
     let rest: &[(&str, &dyn ToSql)] = named_params! {
         ":info_hash": registration.info_hash, ":at": at, ":sha256": sha256, ":file": file,
+        ":kind": kind,
     };
     values.extend_from_slice(rest);
     statement.execute(&values[..])?;
@@ -140,14 +172,15 @@ fn update(
         named_params! { ":at": at, ":row": row, ":new_key": columns.signed.new_key };
     values.extend_from_slice(rest);
     statement.execute(&values[..])?;
-    let (file, sha256) = match &registration.torrent {
+    let (file, sha256, kind) = match &registration.torrent {
         Update::Keep => return Ok(row),
-        Update::Clear => (None, None),
-        Update::Set(upload) => (Some(&upload.bytes), Some(&upload.sha256)),
+        Update::Clear => (None, None, None),
+        Update::Set(upload) => (Some(&upload.bytes), Some(&upload.sha256), upload.kind.column()),
     };
-    let mut statement =
-        db.prepare_cached("UPDATE registry SET torrent_data = ?1, torrent_sha256 = ?2 WHERE rowid = ?3")?;
-    statement.execute((file, sha256, row))?;
+    let mut statement = db.prepare_cached(
+        "UPDATE registry SET torrent_data = ?1, torrent_sha256 = ?2, kind = ?3 WHERE rowid = ?4",
+    )?;
+    statement.execute((file, sha256, kind, row))?;
     Ok(row)
 }
 

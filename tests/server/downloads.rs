@@ -3,7 +3,7 @@
 
 use crate::support::{Daemon, HOST, Reply};
 use weightless::mailbox::{FromStore, ToReader};
-use weightless::registry::Answer;
+use weightless::registry::{Answer, FileKind};
 use weightless::server::{Conn, Mail, Next};
 
 const PEER: &str = "192.0.2.1:1";
@@ -11,7 +11,13 @@ const MIB: usize = 1024 * 1024;
 
 fn file(bytes: usize) -> Answer {
     let bytes = (0..bytes).map(|n| (n % 251) as u8).collect();
-    Answer::File { bytes, name: "n".to_owned(), hash: "h".to_owned(), sha256: Some("a".repeat(64)) }
+    Answer::File {
+        bytes,
+        kind: FileKind::Torrent,
+        name: "n".to_owned(),
+        hash: "h".to_owned(),
+        sha256: Some("a".repeat(64)),
+    }
 }
 
 fn request(method: &str, more: &str) -> String {

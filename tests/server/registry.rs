@@ -3,7 +3,7 @@
 
 use crate::support::{Daemon, Reply};
 use weightless::mailbox::{FromStore, Ticket, ToReader, ToWriter};
-use weightless::registry::{Answer, HashText, Personal, Question, Row};
+use weightless::registry::{Answer, FileKind, HashText, Personal, Question, Row};
 use weightless::server::{Mail, Settings};
 use weightless::wire::passkey::PasskeyKey;
 
@@ -230,8 +230,9 @@ fn each_answer_has_its_fields() {
 }
 
 fn file(sha256: Option<&str>) -> Answer {
+    let kind = FileKind::Torrent;
     let (name, hash) = ("é \"x\"/y".to_owned(), "ff".to_owned());
-    Answer::File { bytes: b"d4:infodee".to_vec(), name, hash, sha256: sha256.map(str::to_owned) }
+    Answer::File { bytes: b"d4:infodee".to_vec(), kind, name, hash, sha256: sha256.map(str::to_owned) }
 }
 
 #[test]
@@ -248,6 +249,12 @@ fn a_download_can_be_cached_and_named() {
         assert_eq!(reply.field("content-disposition"), Some(named));
         assert_eq!(reply.body.is_empty(), line.starts_with("HEAD"));
     }
+    let Answer::File { bytes, name, hash, sha256: tagged, .. } = file(Some(&sha256)) else { unreachable!() };
+    let small = Answer::File { kind: FileKind::Idtorrent, bytes, name, hash, sha256: tagged };
+    let reply = answered("GET /api/registry/torrent?info_hash=a", small);
+    assert_eq!((reply.field("content-type"), reply.field("etag")), (Some("application/json"), Some(tag)));
+    let named = "attachment; filename=\"_ x_y.idtorrent\"; filename*=UTF-8''%C3%A9%20x%5Fy.idtorrent";
+    assert_eq!(reply.field("content-disposition"), Some(named));
     let unchanged = answered("GET /api/registry/torrent?info_hash=a", Answer::NotModified { sha256 });
     assert_eq!((unchanged.status, unchanged.field("etag")), (304, Some(tag)));
     assert_eq!(unchanged.field("cache-control"), Some("no-cache"));

@@ -2,6 +2,7 @@
 
 mod downloads;
 mod failures;
+mod idtorrents;
 mod latency;
 mod model;
 mod opening;

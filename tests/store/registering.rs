@@ -42,6 +42,7 @@ fn each_field_has_its_rule_and_its_text() {
         ("torrent_data", "YQ".into(), 400, "Invalid torrent_data"),
         ("torrent_data", "YQ==".into(), 400, "torrent_data is not a valid torrent"),
         ("idt_data", "YQ==".into(), 400, "idt_data is not a valid idtorrent"),
+        ("idt_data", "YQ".into(), 400, "idt_data is not a valid idtorrent"),
         ("signature", "ab".into(), 400, "publisher_key and signature must come together"),
     ];
     for (field, value, status, text) in cases {
@@ -143,7 +144,7 @@ fn a_torrent_fills_in_what_was_left_out_and_loses_its_passkey() {
     );
     assert_eq!(desk.entry_json(&v1), expected);
     assert_eq!(desk.entry_json(&v2[..40]), expected, "the cut v2 hash finds it too");
-    let Answer::File { bytes, name, hash, sha256 } = desk.ask(download(HashText::new(v1))) else {
+    let Answer::File { bytes, name, hash, sha256, .. } = desk.ask(download(HashText::new(v1))) else {
         panic!("no file")
     };
     assert_eq!((bytes.as_slice(), name.as_str(), hash), (&stored(HYBRID_INFO)[..], "t", v2.clone()));
