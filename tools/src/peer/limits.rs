@@ -17,3 +17,9 @@ pub const METADATA_PIECE_BYTES: u32 = 16384;
 pub const REQUESTS_WAITING: u32 = 500;
 /// Most characters kept of the name that a client gives itself.
 pub const CLIENT_CHARS_MAX: usize = 64;
+/// Bytes of unproved metadata kept, of all candidates together.
+pub const METADATA_HELD_BYTES_MAX: u64 = METADATA_BYTES_MAX as u64;
+/// Peers asked for metadata at the same time.
+pub const METADATA_PEERS_MAX: usize = 4;
+/// Requests for metadata under way with one of them.
+pub const METADATA_REQUESTS_MAX: usize = 2;

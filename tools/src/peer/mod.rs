@@ -6,4 +6,5 @@
 pub mod extended;
 pub mod handshake;
 pub mod limits;
+pub mod metadata;
 pub mod wire;
