@@ -1,13 +1,16 @@
-//! Log lines on stderr, one for each event, as text or as JSON objects.
+//! Log lines on stderr, one for each event, as text or as JSON objects. Text has the time in UTC; where stderr is systemd's
+//! journal, which knows the time, it has the level in the form that the journal understands.
 //!
 //! What is logged can change while running (SIGHUP); the shape cannot. A warning or error that says the same as one of
 //! the last minute is not repeated: a full disk must not fill another one.
 
 use crate::config::LogFormat;
+use crate::wire::http1::log_date;
 use log::{Level, Log, Metadata, Record};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,15 +19,31 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Lines(Arc<Shared>);
 
 struct Shared {
-    format: LogFormat,
-    /// Decides what is logged, and writes text lines.
-    plain: RwLock<env_logger::Logger>,
+    shape: Shape,
+    /// Decides what is logged.
+    filter: RwLock<env_logger::Logger>,
     said: Mutex<Said>,
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shape {
+    /// `2026-01-31T23:59:59.123Z WARN  weightless: text`
+    Text,
+    /// `<4>weightless: text` (sd-daemon(3))
+    Journal,
+    /// `{"time":…,"level":"warn","target":"weightless","message":"text"}`
+    Json,
 }
 
 /// Starts logging what `filter` (env_logger's syntax) lets through. The second call in a process changes nothing.
 pub fn start(format: LogFormat, filter: &str) -> Lines {
-    let shared = Shared { format, plain: RwLock::new(plain(filter)), said: Mutex::new(Said::default()) };
+    let shape = match format {
+        LogFormat::Json => Shape::Json,
+        LogFormat::Text if stderr_is_the_journal() => Shape::Journal,
+        LogFormat::Text => Shape::Text,
+    };
+    let shared = Shared { shape, filter: RwLock::new(parsed(filter)), said: Mutex::new(Said::default()) };
     let lines = Lines(Arc::new(shared));
     let _ = log::set_boxed_logger(Box::new(lines.clone()));
     lines.set_filter(filter);
@@ -34,9 +53,9 @@ pub fn start(format: LogFormat, filter: &str) -> Lines {
 impl Lines {
     /// Logs what this filter lets through from now on.
     pub fn set_filter(&self, filter: &str) {
-        let plain = plain(filter);
-        log::set_max_level(plain.filter());
-        *self.0.plain.write().unwrap_or_else(PoisonError::into_inner) = plain;
+        let filter = parsed(filter);
+        log::set_max_level(filter.filter());
+        *self.0.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
     }
 }
 
@@ -58,18 +77,25 @@ pub fn end_on_panic() {
     }));
 }
 
-fn plain(filter: &str) -> env_logger::Logger {
+fn parsed(filter: &str) -> env_logger::Logger {
     env_logger::Builder::new().parse_filters(filter).build()
+}
+
+/// systemd says which file its journal gave a service for stderr (systemd.exec(5)); whoever redirects it keeps the
+/// variable but not the file.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let stderr = std::fs::metadata("/proc/self/fd/2");
+    stderr.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.plain.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata)
+        self.0.filter.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        let plain = self.0.plain.read().unwrap_or_else(PoisonError::into_inner);
-        if !plain.matches(record) {
+        if !self.0.filter.read().unwrap_or_else(PoisonError::into_inner).matches(record) {
             return;
         }
         if record.level() <= Level::Warn {
@@ -78,17 +104,35 @@ impl Log for Lines {
                 return;
             }
         }
-        match self.0.format {
-            LogFormat::Text => plain.log(record),
-            LogFormat::Json => {
-                let line = json_line(record, SystemTime::now());
-                // There is nowhere to report to that stderr is gone.
-                let _ = std::io::stderr().lock().write_all(line.as_bytes());
-            }
-        }
+        let line = line(self.0.shape, record, SystemTime::now());
+        // There is nowhere to report to that stderr is gone.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+/// One event as a line of text, its line feed included; one in the message is not let through.
+fn line(shape: Shape, record: &Record<'_>, at: SystemTime) -> String {
+    let (level, target) = (record.level(), record.target());
+    let text = || record.args().to_string().replace(['\n', '\r'], " ");
+    match shape {
+        Shape::Json => json_line(record, at),
+        Shape::Journal => {
+            let number = match level {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug | Level::Trace => 7,
+            };
+            format!("<{number}>{target}: {}\n", text())
+        }
+        Shape::Text => {
+            let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let (date, millis) = (log_date(since.as_secs()), since.subsec_millis());
+            format!("{date}.{millis:03}Z {level:<5} {target}: {}\n", text())
+        }
+    }
 }
 
 /// `{"time":<seconds since 1970, with milliseconds>,"level":"info","target":"…","message":"…"}` and a line feed.
@@ -163,6 +207,20 @@ mod tests {
         assert_eq!(said.when.len(), SAID_MAX);
         assert!(!lately(&mut said, "later", start + QUIET));
         assert_eq!(said.when.len(), 1);
+    }
+
+    #[test]
+    fn text_has_the_time_or_the_level_of_the_journal() {
+        let at = UNIX_EPOCH + Duration::from_millis(784_111_777_045);
+        let told = |shape, level| {
+            let mut record = Record::builder();
+            line(shape, &record.target("a::b").level(level).args(format_args!("two\nlines")).build(), at)
+        };
+        assert_eq!(told(Shape::Text, Level::Warn), "1994-11-06T08:49:37.045Z WARN  a::b: two lines\n");
+        assert_eq!(told(Shape::Text, Level::Error), "1994-11-06T08:49:37.045Z ERROR a::b: two lines\n");
+        assert_eq!(told(Shape::Journal, Level::Error), "<3>a::b: two lines\n");
+        assert_eq!(told(Shape::Journal, Level::Info), "<6>a::b: two lines\n");
+        assert!(told(Shape::Json, Level::Info).starts_with("{\"time\":784111777.045,\"level\":\"info\""));
     }
 
     #[test]

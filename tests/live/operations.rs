@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,6 +32,21 @@ fn log_lines_are_json_if_asked_and_their_level_changes_on_sighup() {
         assert_eq!(object["level"], "info", "{line}");
         assert!(object["time"].as_f64() > Some(1.7e9) && object["target"].is_string(), "{line}");
     }
+}
+
+/// The journal knows the time, and is told how bad it is.
+#[test]
+fn lines_for_the_journal_of_systemd_have_their_level_and_no_time() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file =
+        fs::File::create(home.path().join("daemon.log")).and_then(|file| file.metadata()).expect("a log");
+    let stream = format!("{}:{}", file.dev(), file.ino());
+    let settings = [("PICO_TRACKER__PROT", "1"), ("JOURNAL_STREAM", &stream)];
+    let tracker = Daemon::start(home.path(), &settings);
+    assert!(tracker.log().contains("<4>weightless: PICO_TRACKER__PROT is not"), "{}", tracker.log());
+    let other = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(other.path(), &settings);
+    assert!(tracker.log().contains("Z WARN  weightless: PICO_TRACKER__PROT is not"), "{}", tracker.log());
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_second_daemon_on_one_database_is_refused() {
 fn a_start_that_fails_says_why_once_even_to_a_silenced_log() {
     let home = tempfile::tempdir().expect("a folder");
     for (settings, start) in
-        [(&[][..], "["), (&[("RUST_LOG", "off")], "weightless: "), (&[("LOG_FORMAT", "json")], "{")]
+        [(&[][..], "20"), (&[("RUST_LOG", "off")], "weightless: "), (&[("LOG_FORMAT", "json")], "{")]
     {
         let mut command = daemon::command(home.path());
         let output =

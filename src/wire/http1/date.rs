@@ -1,4 +1,5 @@
-//! Dates as HTTP writes them: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+//! Dates as HTTP writes them: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), and as logs do:
+//! `1994-11-06T08:49:37` (RFC 3339, UTC).
 
 use crate::base::UnixSeconds;
 
@@ -28,6 +29,14 @@ impl HttpDate {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// A moment up to the year 9999 as logs write it, without fractions and zone: `1994-11-06T08:49:37`.
+pub fn log_date(unix: UnixSeconds) -> String {
+    let unix = unix.min(LAST_SECOND);
+    let ((year, month, day), seconds) = (civil(unix / 86_400), unix % 86_400);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 fn two(place: &mut [u8], number: u64) {
@@ -69,5 +78,7 @@ mod tests {
         ] {
             assert_eq!(std::str::from_utf8(HttpDate::at(unix).as_bytes()), Ok(text));
         }
+        assert_eq!(log_date(784_111_777), "1994-11-06T08:49:37");
+        assert_eq!(log_date(u64::MAX), "9999-12-31T23:59:59");
     }
 }
