@@ -7,9 +7,11 @@ pub mod now;
 pub mod peer_id;
 pub mod rng;
 pub mod roff;
+pub mod rope;
 
 pub use cidr::Cidr;
 pub use info_hash::{InfoHashes, SwarmKey, V1Hash, V2Hash};
 pub use now::{Millis, Now, UnixSeconds};
 pub use peer_id::PeerId;
 pub use rng::Rng;
+pub use rope::Rope;

@@ -1,12 +1,14 @@
 //! Writing metainfo: the info dictionary from hashed files, and the file around it.
 //!
 //! Keys come out in ascending order because they are written in that order; the same content gives the same bytes on
-//! every machine. Permission bits and dates are never written, so they never change a hash.
+//! every machine. Permission bits and dates are never written, so they never change a hash. What is written borrows the
+//! hashes: they are nearly all of it.
 
 use super::merkle::Hash;
+use super::signature::Signature;
 use super::{Kind, Layout, Shape};
+use crate::base::Rope;
 use crate::wire::bencode::Writer;
-use std::collections::BTreeMap;
 
 /// A file with its hash, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,17 +53,19 @@ pub struct Envelope {
     pub created_by: String,
     /// Seconds since 1970.
     pub creation_date: Option<u64>,
+    /// The publisher's signature.
+    pub signature: Option<Signature>,
     /// Web seeds (BEP 19).
     pub web_seeds: Vec<String>,
 }
 
-/// The piece layers of a torrent by root: for each file longer than a piece, its piece hashes one after the other.
-pub type Layers = BTreeMap<Hash, Vec<u8>>;
+/// A piece layer: the root of a file longer than a piece, and the file's piece hashes one after the other.
+pub type Layer<'a> = (Hash, &'a [u8]);
 
 /// Writes the info dictionary.
-pub fn info(content: &Content<'_>) -> Vec<u8> {
+pub fn info<'a>(content: &Content<'a>) -> Rope<'a> {
     debug_assert!(content.files.is_sorted_by(|a, b| a.path < b.path), "files stand in torrent order");
-    let mut out = Writer::new();
+    let mut out = Writer::rope();
     out.dict();
     if content.kind != Kind::V1 {
         out.bytes(b"file tree");
@@ -84,7 +88,7 @@ pub fn info(content: &Content<'_>) -> Vec<u8> {
     out.bytes(b"name").bytes(content.name);
     out.bytes(b"piece length").int(u64::from(content.piece_length));
     if content.kind != Kind::V2 {
-        out.bytes(b"pieces").bytes(content.pieces);
+        out.bytes(b"pieces").lent(content.pieces);
     }
     if content.private {
         out.bytes(b"private").int(1);
@@ -96,10 +100,11 @@ pub fn info(content: &Content<'_>) -> Vec<u8> {
     out.finish()
 }
 
-/// Writes the `.torrent` around a finished info dictionary. `layers` is `None` for v1 only: for v2 and hybrids the key
-/// is written even when no file is longer than a piece, because BEP 52 asks for it.
-pub fn torrent(envelope: &Envelope, info: &[u8], layers: Option<&Layers>) -> Vec<u8> {
-    let mut out = Writer::new();
+/// Writes the `.torrent` around a finished info dictionary. `layers` ascend by root, each root once; they are `None` for
+/// v1 only: for v2 and hybrids the key is written even when no file is longer than a piece, because BEP 52 asks for it.
+pub fn torrent<'a>(envelope: &Envelope, info: &'a Rope<'a>, layers: Option<&[Layer<'a>]>) -> Rope<'a> {
+    debug_assert!(layers.is_none_or(|layers| layers.is_sorted_by(|a, b| a.0 < b.0)));
+    let mut out = Writer::rope();
     out.dict();
     if let Some(first) = envelope.trackers.first() {
         out.bytes(b"announce").bytes(first.as_bytes());
@@ -120,13 +125,18 @@ pub fn torrent(envelope: &Envelope, info: &[u8], layers: Option<&Layers>) -> Vec
     if let Some(date) = envelope.creation_date {
         out.bytes(b"creation date").int(date);
     }
-    out.bytes(b"info").raw(info);
+    out.bytes(b"info").raw_rope(info);
     if let Some(layers) = layers {
         out.bytes(b"piece layers").dict();
         for (root, layer) in layers {
-            out.bytes(root).bytes(layer);
+            out.bytes(root).lent(layer);
         }
         out.end();
+    }
+    if let Some(signature) = &envelope.signature {
+        let mut object = Writer::new();
+        signature.write(&mut object);
+        out.bytes(b"signatures").list().raw(&object.finish()).end();
     }
     if !envelope.web_seeds.is_empty() {
         out.bytes(b"url-list").list();
@@ -140,7 +150,7 @@ pub fn torrent(envelope: &Envelope, info: &[u8], layers: Option<&Layers>) -> Vec
 }
 
 /// The v1 list. Only hybrids have gaps, and each gap is one pad that stands right behind the file before it.
-fn file_list(out: &mut Writer, content: &Content<'_>) {
+fn file_list(out: &mut Writer<Rope<'_>>, content: &Content<'_>) {
     let lengths = content.files.iter().map(|file| file.length);
     let layout = Layout::plan(content.kind, u64::from(content.piece_length), lengths);
     out.list();
@@ -159,13 +169,13 @@ fn file_list(out: &mut Writer, content: &Content<'_>) {
     out.end();
 }
 
-fn pad_entry(out: &mut Writer, length: u64) {
+fn pad_entry(out: &mut Writer<Rope<'_>>, length: u64) {
     out.dict().bytes(b"attr").bytes(b"p").bytes(b"length").int(length);
     out.bytes(b"path").list().bytes(b".pad").bytes(length.to_string().as_bytes()).end().end();
 }
 
 /// The v2 tree: directories are opened and closed where neighbouring paths part.
-fn file_tree(out: &mut Writer, files: &[BuildFile]) {
+fn file_tree(out: &mut Writer<Rope<'_>>, files: &[BuildFile]) {
     out.dict();
     let mut open: &[Vec<u8>] = &[];
     for file in files {

@@ -22,11 +22,11 @@ pub(super) fn read(value: Value<'_>, metainfo: &Metainfo) -> Result<BTreeMap<Has
         let root: Hash = root.try_into().map_err(|_| bad)?;
         let layer = layer.as_bytes().ok_or(bad)?;
         let count = wanted.get(&root).ok_or(bad)?;
-        let hashes: Vec<Hash> = layer.chunks_exact(32).filter_map(|hash| hash.try_into().ok()).collect();
-        if layer.len() % 32 != 0 || hashes.len() as u64 != *count {
+        let (hashes, rest) = layer.as_chunks::<32>();
+        if !rest.is_empty() || hashes.len() as u64 != *count {
             return Err(bad);
         }
-        if merkle::file_root(hashes, metainfo.piece_length()) != root {
+        if merkle::layer_root(hashes, metainfo.piece_length()) != root {
             return Err(bad);
         }
         layers.insert(root, layer.to_vec());

@@ -49,6 +49,34 @@ pub fn file_root(mut layer: Vec<Hash>, piece_length: u32) -> Hash {
     fold(&mut layer, piece_level(piece_length), height)
 }
 
+/// The same, one hash after the other: nothing is copied, and only one node of each level is kept.
+pub fn layer_root<'h>(layer: impl IntoIterator<Item = &'h Hash>, piece_length: u32) -> Hash {
+    // Complete subtrees waiting for their right neighbour, the largest first, each with its level.
+    let mut waiting: Vec<(u32, Hash)> = Vec::new();
+    let leaf_level = piece_level(piece_length);
+    let mut filler = pad(leaf_level);
+    for hash in layer {
+        let (mut level, mut node) = (leaf_level, *hash);
+        while let Some((_, left)) = waiting.pop_if(|(left_level, _)| *left_level == level) {
+            (level, node) = (level + 1, parent(&left, &node));
+        }
+        waiting.push((level, node));
+    }
+    let (mut level, mut node) = waiting.pop().unwrap_or((leaf_level, filler));
+    let mut filler_level = leaf_level;
+    while let Some((left_level, left)) = waiting.pop() {
+        // What is missing beside the smaller tree.
+        while level < left_level {
+            while filler_level < level {
+                (filler_level, filler) = (filler_level + 1, parent(&filler, &filler));
+            }
+            (level, node) = (level + 1, parent(&node, &filler));
+        }
+        (level, node) = (level + 1, parent(&left, &node));
+    }
+    node
+}
+
 /// How many levels lie above `count` hashes.
 fn height_over(count: usize) -> u32 {
     count.max(1).next_power_of_two().ilog2()
@@ -90,6 +118,20 @@ mod tests {
             (4, "536d98837f2dd165a55d5eeae91485954472d56f246df256bf3cae19352a123c"),
         ] {
             assert_eq!(HEXLOWER.encode(&pad(level)), hex);
+        }
+    }
+
+    #[test]
+    fn a_layer_one_by_one_has_the_same_root() {
+        for piece_length in [BLOCK_BYTES, 16 * BLOCK_BYTES] {
+            for count in 1..=130usize {
+                let layer: Vec<Hash> = (0..count).map(|i| leaf(&[i as u8])).collect();
+                assert_eq!(
+                    layer_root(&layer, piece_length),
+                    file_root(layer.clone(), piece_length),
+                    "{count}"
+                );
+            }
         }
     }
 

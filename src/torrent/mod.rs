@@ -32,7 +32,7 @@ pub use malformed::Malformed;
 pub use metainfo::{About, File, Metainfo};
 pub use rewrite::{CHANGED_URLS_MAX, rewrite_trackers, shorten_trackers};
 
-use crate::base::{V1Hash, V2Hash};
+use crate::base::{InfoHashes, Rope, V1Hash, V2Hash};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -71,4 +71,15 @@ pub fn v1_hash(info: &[u8]) -> V1Hash {
 /// SHA-256 of the raw info dictionary.
 pub fn v2_hash(info: &[u8]) -> V2Hash {
     V2Hash(Sha256::digest(info).into())
+}
+
+/// The hashes of an info dictionary in parts, for a torrent of this kind.
+pub fn info_hashes(kind: Kind, info: &Rope<'_>) -> InfoHashes {
+    let v1 = || V1Hash(info.parts().fold(Sha1::new(), Sha1::chain_update).finalize().into());
+    let v2 = || V2Hash(info.parts().fold(Sha256::new(), Sha256::chain_update).finalize().into());
+    match kind {
+        Kind::V1 => InfoHashes::V1(v1()),
+        Kind::V2 => InfoHashes::V2(v2()),
+        Kind::Hybrid => InfoHashes::Hybrid(v1(), v2()),
+    }
 }

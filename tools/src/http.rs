@@ -72,6 +72,15 @@ pub fn send(
     reply(response.map_err(|error| Unreachable(why(&error)))?, body_bytes_max)
 }
 
+/// The same with a body that is read while it is sent; the request names its length.
+pub fn send_long(
+    agent: &ureq::Agent,
+    request: Request<SendBody<'_>>,
+    body_bytes_max: u64,
+) -> Result<Reply, Unreachable> {
+    reply(agent.run(request).map_err(|error| Unreachable(why(&error)))?, body_bytes_max)
+}
+
 fn reply(response: Response<Body>, body_bytes_max: u64) -> Result<Reply, Unreachable> {
     let status = response.status().as_u16();
     let total = response.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());

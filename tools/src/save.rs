@@ -2,18 +2,27 @@
 
 use crate::failure::Failure;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes `bytes` to `path`: a temporary file beside it, flushed to the disk, renamed over it. A device or a pipe is
-/// written to instead, because renaming would put a file in its place.
-pub fn durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if is_special(path) {
-        let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
-        return written.map_err(|error| Failure::writing(path, &error));
-    }
-    let temporary = Temporary::create(path).map_err(|error| Failure::writing(path, &error))?;
-    temporary.finish(path, bytes).map_err(|error| Failure::writing(path, &error))
+/// Has `write` fill the file at `path`: a temporary file beside it, flushed to the disk, renamed over it. A device or a
+/// pipe is written to instead, because renaming would put a file in its place.
+pub fn durably(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let outcome = if is_special(path) {
+        OpenOptions::new().write(true).open(path).and_then(|file| fill(&file, write))
+    } else {
+        Temporary::create(path).and_then(|temporary| temporary.finish(path, write))
+    };
+    outcome.map_err(|error| Failure::writing(path, &error))
+}
+
+fn fill(file: &File, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 * 1024, file);
+    write(&mut out)?;
+    out.flush()
 }
 
 /// Finds out before long work whether a file could be written at `path`: one is made beside it, and taken away.
@@ -48,8 +57,12 @@ impl Temporary {
         Ok(Self { path, file, finished: false })
     }
 
-    fn finish(mut self, target: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+    fn finish(
+        mut self,
+        target: &Path,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        fill(&self.file, write)?;
         self.file.sync_all()?;
         fs::rename(&self.path, target)?;
         self.finished = true;

@@ -66,6 +66,12 @@ impl Tracker {
         format!("{}/announce", self.base)
     }
 
+    /// The URL that anybody may see instead of an announce URL of this tracker with a passkey; `None` for any other.
+    pub fn without_passkey(&self, url: &str) -> Option<String> {
+        let public = self.plain_announce();
+        url.strip_prefix(&public).is_some_and(|rest| rest.starts_with('/')).then_some(public)
+    }
+
     /// The registry.
     pub fn registry(&self) -> String {
         format!("{}/api/registry", self.base)

@@ -2,7 +2,7 @@
 //! takes the file away again.
 
 use super::create_flags::{Input, Options};
-use super::create_hash::{Hashed, Recipe, hash};
+use super::create_hash::{Recipe, hash};
 use super::create_stream::Origin;
 use super::register::{self, Registration};
 use crate::failure::{Class, Failure};
@@ -13,16 +13,17 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use weightless::base::InfoHashes;
+use weightless::base::{InfoHashes, Rope};
 use weightless::torrent::build::{self, Envelope};
 use weightless::torrent::signature::Signature;
-use weightless::torrent::{Kind, Magnet, Metainfo, Shape, piece_length, signatures};
+use weightless::torrent::{Kind, Magnet, Metainfo, Shape, info_hashes, piece_length};
+use weightless::wire::bencode::{self, Form, Limits};
 
 pub use super::create_flags::COMMAND;
 
 /// Most pieces and longest torrent that common clients take.
 const COMMON_PIECES_MAX: u64 = 2_097_152;
-const COMMON_TORRENT_BYTES_MAX: usize = 10_000_000;
+const COMMON_TORRENT_BYTES_MAX: u64 = 10_000_000;
 
 /// As much of an existing output file is compared: more is not one of our torrents.
 const OLD_BYTES_MAX: u64 = 256 << 20;
@@ -53,39 +54,32 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
         private: context.args.on("private"),
         source: &options.source,
     };
-    let mut hashed = hash(context, &recipe, origin)?;
-    let hashes = hashed.hashes(options.kind);
+    let hashed = hash(context, &recipe, origin)?;
+    let (info, layers) = (hashed.info(&recipe), hashed.layers(options.kind));
+    let hashes = info_hashes(options.kind, &info);
     let signature = key.map(|key| key.sign(&hashes));
-    let torrent = assemble(&envelope(context, &options)?, &mut hashed, signature.as_ref())?;
-    if hashed.piece_count > COMMON_PIECES_MAX || torrent.len() > COMMON_TORRENT_BYTES_MAX {
+    let envelope = envelope(context, &options, signature)?;
+    let torrent = build::torrent(&envelope, &info, layers.as_deref());
+    if hashed.piece_count > COMMON_PIECES_MAX || torrent.length() > COMMON_TORRENT_BYTES_MAX {
         context.voice.warn("some clients refuse torrents this large; use a larger --piece-length");
     }
-    target.write(context, &torrent, &hashed.info)?;
+    target.write(context, &torrent, &info)?;
     let made = Made {
         options: &options,
         names: &names,
         tree: &tree,
-        hashed: &hashed,
+        size: hashed.size,
+        piece_count: hashed.piece_count,
         hashes,
         chosen,
         torrent: &torrent,
         signature,
     };
-    let registration = register::register(context, &made.entry(context)?)?;
+    // The registry hands its copy to everybody.
+    let public = Envelope { trackers: options.public_trackers(), ..envelope };
+    let public = build::torrent(&public, &info, layers.as_deref());
+    let registration = register::register(context, &made.entry(context, &public)?)?;
     report(context, &made, &target, registration)
-}
-
-/// The file around the info dictionary. The layers are gone afterwards: they are in it, and may be large.
-fn assemble(
-    envelope: &Envelope,
-    hashed: &mut Hashed,
-    signature: Option<&Signature>,
-) -> Result<Vec<u8>, Failure> {
-    let layers = hashed.layers.take();
-    let torrent = build::torrent(envelope, &hashed.info, layers.as_ref());
-    let Some(signature) = signature else { return Ok(torrent) };
-    let too_large = |_| Failure::input("torrent: too large to be signed").hint("use a larger --piece-length");
-    signatures::add(&torrent, signature).map_err(too_large)
 }
 
 /// The files to be hashed, and the one that has to be fetched for it.
@@ -157,15 +151,15 @@ impl Target {
     }
 
     /// Writes the file, unless that would replace another torrent.
-    fn write(&self, context: &Context, torrent: &[u8], info: &[u8]) -> Result<(), Failure> {
+    fn write(&self, context: &Context, torrent: &Rope<'_>, info: &Rope<'_>) -> Result<(), Failure> {
         let Self::File(path) = self else { return Ok(()) };
         if let Some(old) = old_file(context, path)?
-            && old != torrent
-            && !Metainfo::read(&old).is_ok_and(|old| old.info() == info)
+            && !torrent.equals(&old)
+            && !info_of(&old).is_some_and(|old| info.equals(old))
         {
             return Err(differs(path));
         }
-        save::durably(path, torrent)
+        save::durably(path, |file| torrent.write_to(file))
     }
 }
 
@@ -177,6 +171,12 @@ fn old_file(context: &Context, path: &Path) -> Result<Option<Vec<u8>>, Failure> 
     let mut old = Vec::new();
     let read = File::open(path).and_then(|file| file.take(OLD_BYTES_MAX).read_to_end(&mut old));
     read.map(|_| Some(old)).map_err(|error| Failure::writing(path, &error))
+}
+
+/// The info dictionary of what may be a torrent.
+fn info_of(torrent: &[u8]) -> Option<&[u8]> {
+    let top = bencode::parse(torrent, &Limits::TORRENT, Form::Tolerant).ok()?;
+    top.get(b"info").map(|info| info.raw())
 }
 
 fn differs(path: &Path) -> Failure {
@@ -249,8 +249,9 @@ fn warn_of_choices(context: &Context, options: &Options, tree: &Tree, chosen: u3
     }
 }
 
-fn envelope(context: &Context, options: &Options) -> Result<Envelope, Failure> {
+fn envelope(context: &Context, options: &Options, signature: Option<Signature>) -> Result<Envelope, Failure> {
     Ok(Envelope {
+        signature,
         trackers: options.trackers.clone(),
         comment: context.args.given_text("comment")?.unwrap_or_default(),
         created_by: context.env.get("WL_CREATED_BY").unwrap_or_default().into(),
@@ -264,15 +265,16 @@ struct Made<'a> {
     options: &'a Options,
     names: &'a Names,
     tree: &'a Tree,
-    hashed: &'a Hashed,
+    size: u64,
+    piece_count: u64,
     hashes: InfoHashes,
     chosen: u32,
-    torrent: &'a [u8],
+    torrent: &'a Rope<'a>,
     signature: Option<Signature>,
 }
 
 impl Made<'_> {
-    fn entry<'e>(&'e self, context: &Context) -> Result<register::Entry<'e>, Failure> {
+    fn entry<'e>(&'e self, context: &Context, public: &'e Rope<'e>) -> Result<register::Entry<'e>, Failure> {
         let text = |name| Ok::<_, Failure>(context.args.given_text(name)?.unwrap_or_default());
         Ok(register::Entry {
             tracker: &self.options.tracker,
@@ -283,8 +285,8 @@ impl Made<'_> {
             license: text("license")?,
             category: text("category")?,
             tags: text("tags")?,
-            size: self.hashed.size,
-            torrent: self.torrent,
+            size: self.size,
+            torrent: public,
             signature: self.signature,
         })
     }
@@ -325,10 +327,10 @@ fn report(
         "info_hash": hashes.best_hex(),
         "v1_info_hash": hashes.v1().map(|v1| v1.to_string()),
         "name": made.names.label,
-        "size": made.hashed.size,
+        "size": made.size,
         "files": made.tree.files.len(),
         "piece_length": made.chosen,
-        "piece_count": made.hashed.piece_count,
+        "piece_count": made.piece_count,
         "magnet": magnet,
         "registered": registration.error.is_none() && registration.tried,
         "registry": registration.tried.then(|| made.options.tracker.registry()),

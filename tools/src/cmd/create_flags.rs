@@ -148,6 +148,16 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The trackers as anybody may see them: without a passkey.
+    pub fn public_trackers(&self) -> Vec<String> {
+        self.trackers
+            .iter()
+            .map(|url| self.tracker.without_passkey(url).unwrap_or_else(|| url.clone()))
+            .collect()
+    }
+}
+
 fn refuse_what_is_missing(context: &Context) -> Result<(), Failure> {
     let args = &context.args;
     if args.given(KEY.name).is_some() && !args.on("sign") {

@@ -10,10 +10,11 @@ use crate::hash::walk::Tree;
 use crate::progress::Progress;
 use std::cell::RefCell;
 use std::io;
-use weightless::base::InfoHashes;
-use weightless::torrent::build::{self, BuildFile, Content, Layers};
+use std::ops::Range;
+use weightless::base::Rope;
+use weightless::torrent::build::{self, BuildFile, Content, Layer};
 use weightless::torrent::merkle::{self, Hash};
-use weightless::torrent::{Kind, Layout, Shape, v1_hash, v2_hash};
+use weightless::torrent::{Kind, Layout, Shape};
 
 /// What is to be hashed, and how.
 pub struct Recipe<'a> {
@@ -33,12 +34,12 @@ pub struct Recipe<'a> {
     pub source: &'a str,
 }
 
-/// What came out.
+/// What came out. The hashes are in memory once, here; the torrent borrows them.
 pub struct Hashed {
-    /// The info dictionary.
-    pub info: Vec<u8>,
-    /// The piece layers; `None` for v1 only.
-    pub layers: Option<Layers>,
+    pieces: Pieces,
+    files: Vec<BuildFile>,
+    /// The root of every layer, and the pieces it is made of; ascending by root, each once.
+    layers: Vec<(Hash, Range<usize>)>,
     /// How many pieces.
     pub piece_count: u64,
     /// Bytes of all files.
@@ -46,13 +47,25 @@ pub struct Hashed {
 }
 
 impl Hashed {
-    /// The hashes of a torrent of this kind.
-    pub fn hashes(&self, kind: Kind) -> InfoHashes {
-        match kind {
-            Kind::V1 => InfoHashes::V1(v1_hash(&self.info)),
-            Kind::V2 => InfoHashes::V2(v2_hash(&self.info)),
-            Kind::Hybrid => InfoHashes::Hybrid(v1_hash(&self.info), v2_hash(&self.info)),
-        }
+    /// The info dictionary.
+    pub fn info<'h>(&'h self, recipe: &Recipe<'h>) -> Rope<'h> {
+        build::info(&Content {
+            kind: recipe.kind,
+            shape: recipe.tree.shape,
+            name: recipe.name,
+            piece_length: recipe.piece_length,
+            files: &self.files,
+            pieces: &self.pieces.sha1,
+            private: recipe.private,
+            source: recipe.source.as_bytes(),
+        })
+    }
+
+    /// The piece layers; `None` for v1 only.
+    pub fn layers(&self, kind: Kind) -> Option<Vec<Layer<'_>>> {
+        let layer = |range: &Range<usize>| self.pieces.sha256.get(range.clone()).unwrap_or_default();
+        let layers = self.layers.iter().map(|(root, range)| (*root, layer(range).as_flattened()));
+        (kind != Kind::V1).then(|| layers.collect())
     }
 }
 
@@ -72,19 +85,8 @@ pub fn hash(context: &Context, recipe: &Recipe<'_>, origin: Option<Origin>) -> R
     };
     progress.end();
     outcome?;
-    let (built, layers) = roots(recipe, &layout, &pieces.sha256);
-    let info = build::info(&Content {
-        kind: recipe.kind,
-        shape: recipe.tree.shape,
-        name: recipe.name,
-        piece_length: recipe.piece_length,
-        files: &built,
-        pieces: &pieces.sha1,
-        private: recipe.private,
-        source: recipe.source.as_bytes(),
-    });
-    let layers = (recipe.kind != Kind::V1).then_some(layers);
-    Ok(Hashed { info, layers, piece_count: count as u64, size })
+    let (files, layers) = roots(recipe, &layout, &pieces.sha256);
+    Ok(Hashed { pieces, files, layers, piece_count: count as u64, size })
 }
 
 fn local(
@@ -175,19 +177,23 @@ impl Pieces {
     }
 }
 
-/// The root of every file, and the layers of those longer than a piece.
-fn roots(recipe: &Recipe<'_>, layout: &Layout, sha256: &[Hash]) -> (Vec<BuildFile>, Layers) {
-    let mut layers = Layers::new();
+/// The root of every file, and where the layers of those longer than a piece are.
+fn roots(
+    recipe: &Recipe<'_>,
+    layout: &Layout,
+    sha256: &[Hash],
+) -> (Vec<BuildFile>, Vec<(Hash, Range<usize>)>) {
+    let mut layers = Vec::new();
     let mut built = Vec::with_capacity(recipe.tree.files.len());
     for (index, file) in recipe.tree.files.iter().enumerate() {
         let range = layout.pieces_of(index);
-        let layer = sha256.get(range.start as usize..range.end as usize).unwrap_or_default();
-        let root = match layer {
+        let range = range.start as usize..range.end as usize;
+        let root = match sha256.get(range.clone()).unwrap_or_default() {
             [] => None,
             [only] => Some(*only),
             layer => {
-                let root = merkle::file_root(layer.to_vec(), recipe.piece_length);
-                layers.insert(root, layer.concat());
+                let root = merkle::layer_root(layer, recipe.piece_length);
+                layers.push((root, range));
                 Some(root)
             }
         };
@@ -197,6 +203,9 @@ fn roots(recipe: &Recipe<'_>, layout: &Layout, sha256: &[Hash]) -> (Vec<BuildFil
         };
         built.push(BuildFile { path, length: file.stamp.length, root });
     }
+    // Files of identical content share a layer.
+    layers.sort_unstable_by_key(|(root, _)| *root);
+    layers.dedup_by_key(|(root, _)| *root);
     (built, layers)
 }
 

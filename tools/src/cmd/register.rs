@@ -7,11 +7,12 @@ use crate::http::{self, Reply, Unreachable};
 use crate::tracker::{Tracker, secret};
 use data_encoding::BASE64;
 use serde_json::json;
+use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::Request;
-use weightless::base::InfoHashes;
-use weightless::torrent::rewrite_trackers;
+use weightless::base::{InfoHashes, Rope};
 use weightless::torrent::signature::Signature;
+use weightless::wire::bencode::Limits;
 
 /// What is told to the registry.
 pub struct Entry<'a> {
@@ -33,8 +34,8 @@ pub struct Entry<'a> {
     pub tags: String,
     /// Bytes of all files.
     pub size: u64,
-    /// The file.
-    pub torrent: &'a [u8],
+    /// The file as anybody may have it: without a passkey.
+    pub torrent: &'a Rope<'a>,
     /// The publisher's signature.
     pub signature: Option<Signature>,
 }
@@ -60,33 +61,37 @@ pub fn register(context: &Context, entry: &Entry<'_>) -> Result<Registration, Fa
 /// Registers. Says how it went; only a wrong command line is an error, because the torrent file is good whatever a
 /// registry thinks of it.
 pub fn post(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failure> {
-    let Some(body) = body(entry) else {
-        let error = "no registry takes a torrent this large".to_string();
-        context.voice.warn(&format!("{error}. {STILL}"));
-        return Ok(Registration { tried: true, error: Some(error), exit: Class::Refused as u8 });
-    };
+    if entry.torrent.length() > Limits::REGISTRY.bytes_max as u64 {
+        return Ok(too_large(context));
+    }
     let url = entry.tracker.registry();
-    let mut request = Request::post(&url).header("Content-Type", "application/json");
+    let front = front(entry);
+    let length = front.len() + BASE64.encode_len(entry.torrent.length() as usize) + BACK.len();
+    let mut request =
+        Request::post(&url).header("Content-Type", "application/json").header("Content-Length", length);
     let key = secret(context, &API_KEY)?;
     if !key.is_empty() {
         request = request.header("X-Weightless-Key", key);
     }
-    let timeout = Duration::from_secs(10 + (body.len() >> 20) as u64);
-    let request = request.body(body).map_err(|_| Failure::usage("not a usable tracker URL or API key"))?;
-    let answer = http::send(&http::agent(context, timeout, 0), request, 1 << 20);
+    let timeout = Duration::from_secs(10 + (length >> 20) as u64);
+    let mut body = front.as_bytes().chain(Base64::of(entry.torrent.reader())).chain(BACK.as_bytes());
+    let request = request.body(ureq::SendBody::from_reader(&mut body));
+    let request = request.map_err(|_| Failure::usage("not a usable tracker URL or API key"))?;
+    let answer = http::send_long(&http::agent(context, timeout, 0), request, 1 << 20);
     Ok(judge(context, &url, answer))
 }
 
 const STILL: &str = "Torrent file is still valid.";
 
-/// The uploaded copy carries no passkey: the registry hands it to everybody. `None` for more than a registry reads.
-fn body(entry: &Entry<'_>) -> Option<Vec<u8>> {
-    let public = entry.tracker.plain_announce();
-    let with_passkey = format!("{public}/");
-    let clean = rewrite_trackers(entry.torrent, |url| {
-        url.starts_with(with_passkey.as_bytes()).then(|| public.clone().into_bytes())
-    });
-    let torrent = clean.ok()?;
+/// How it went with a torrent that no registry reads.
+pub fn too_large(context: &Context) -> Registration {
+    let error = "no registry takes a torrent this large".to_string();
+    context.voice.warn(&format!("{error}. {STILL}"));
+    Registration { tried: true, error: Some(error), exit: Class::Refused as u8 }
+}
+
+/// The body up to the file, which may be large and needs no escape.
+fn front(entry: &Entry<'_>) -> String {
     let v1 = entry.hashes.v1().map(|v1| v1.to_string()).unwrap_or_default();
     let mut body = json!({
         "info_hash": entry.hashes.best_hex(),
@@ -103,14 +108,45 @@ fn body(entry: &Entry<'_>) -> Option<Vec<u8>> {
         body["publisher_key"] = signature.key_hex().into();
         body["signature"] = signature.hex().into();
     }
-    // The file goes in by hand: it may be large, and nothing of it needs an escape.
     let mut body = body.to_string();
     body.truncate(body.len() - 1);
-    body.reserve_exact(BASE64.encode_len(torrent.len()) + 32);
     body.push_str(r#","torrent_data":""#);
-    BASE64.encode_append(&torrent, &mut body);
-    body.push_str("\"}");
-    Some(body.into_bytes())
+    body
+}
+
+/// The body behind the file.
+const BACK: &str = "\"}";
+
+/// Reads bytes as base64.
+struct Base64<R> {
+    source: R,
+    text: Vec<u8>,
+    /// How much of the text was read.
+    read: usize,
+}
+
+/// Bytes encoded at once: a multiple of three, so that only the end is padded.
+const GROUP_BYTES: u64 = 48 * 1024;
+
+impl<R: Read> Base64<R> {
+    fn of(source: R) -> Self {
+        Self { source, text: Vec::new(), read: 0 }
+    }
+}
+
+impl<R: Read> Read for Base64<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.text.len() {
+            let mut bytes = Vec::with_capacity(GROUP_BYTES as usize);
+            self.source.by_ref().take(GROUP_BYTES).read_to_end(&mut bytes)?;
+            self.text.resize(BASE64.encode_len(bytes.len()), 0);
+            BASE64.encode_mut(&bytes, &mut self.text);
+            self.read = 0;
+        }
+        let more = self.text.get(self.read..).unwrap_or_default().read(buffer)?;
+        self.read += more;
+        Ok(more)
+    }
 }
 
 fn judge(context: &Context, url: &str, answer: Result<Reply, Unreachable>) -> Registration {

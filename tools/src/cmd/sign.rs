@@ -10,13 +10,14 @@ use crate::tracker::Tracker;
 use crate::{Context, Done, save, signing};
 use serde_json::Value;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use ureq::http::Request;
+use weightless::base::Rope;
 use weightless::torrent::signature::Signature;
 use weightless::torrent::signatures::{self, SIGNATURES_MAX};
-use weightless::torrent::{Kind, Metainfo};
+use weightless::torrent::{Kind, Metainfo, rewrite_trackers};
 
 /// The table of `wl sign`.
 pub const COMMAND: Command = Command {
@@ -48,7 +49,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
     let signed =
         signatures::add(&torrent, &signature).map_err(|why| Failure::input(format!("torrent: {why}")))?;
     if signed != torrent {
-        save::durably(path, &signed)?;
+        save::durably(path, |file| file.write_all(&signed))?;
     }
     if metainfo.kind() == Kind::V1 {
         context.voice.warn("a v1-only torrent is weakly protected: SHA-1 only");
@@ -92,6 +93,10 @@ fn register(
             return Ok(Registration { tried: true, error: Some(failure.message), exit });
         }
     };
+    // The file may carry its maker's passkey.
+    let public = |url: &[u8]| Some(tracker.without_passkey(std::str::from_utf8(url).ok()?)?.into_bytes());
+    let clean = rewrite_trackers(torrent, public);
+    let Ok(clean) = clean.map(Rope::from) else { return Ok(register::too_large(context)) };
     let text = |name: &str| known.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
     let own_name = metainfo.shown_name();
     let name = known.get("name").and_then(Value::as_str).unwrap_or(&own_name);
@@ -107,7 +112,7 @@ fn register(
             category: text("category"),
             tags: text("tags"),
             size: known.get("size").and_then(Value::as_u64).unwrap_or_else(|| metainfo.total_bytes()),
-            torrent,
+            torrent: &clean,
             signature: Some(signature),
         },
     )

@@ -8,6 +8,8 @@ use crate::hash::pool::{self, Plan, Source};
 use crate::progress::Progress;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use weightless::torrent::merkle::{self, Hash};
 use weightless::torrent::names::{Platform, disk_paths};
@@ -99,9 +101,10 @@ pub fn check(
     let mut faults: Vec<Option<String>> = Vec::new();
     let mut sources = Vec::new();
     for (file, path) in metainfo.files().iter().zip(&local.paths) {
-        let fault = size_fault(file, path);
+        let metadata = std::fs::metadata(path);
         // A file of another size can still hold good pieces; only a missing one is not looked at.
-        let there = path.is_file() && !file.symlink;
+        let there = metadata.as_ref().is_ok_and(Metadata::is_file) && !file.symlink;
+        let fault = size_fault(file, metadata);
         sources.push(Source { path: there.then(|| path.clone()), length: file.length });
         faults.push(fault);
     }
@@ -142,11 +145,11 @@ pub fn check(
     Ok(Verdict { good, faults })
 }
 
-fn size_fault(file: &File, path: &Path) -> Option<String> {
+fn size_fault(file: &File, metadata: io::Result<Metadata>) -> Option<String> {
     if file.symlink {
         return None;
     }
-    match std::fs::metadata(path) {
+    match metadata {
         Err(_) => Some("missing".into()),
         Ok(metadata) if !metadata.is_file() => Some("not a regular file".into()),
         Ok(metadata) if metadata.len() != file.length => {
