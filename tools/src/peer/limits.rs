@@ -23,3 +23,18 @@ pub const METADATA_HELD_BYTES_MAX: u64 = METADATA_BYTES_MAX as u64;
 pub const METADATA_PEERS_MAX: usize = 4;
 /// Requests for metadata under way with one of them.
 pub const METADATA_REQUESTS_MAX: usize = 2;
+
+/// Addresses kept for dialling, of one swarm.
+pub const CANDIDATES_MAX: usize = 2000;
+/// Of them, those that one peer may have told by PEX: 30 %.
+pub const CANDIDATES_PER_SENDER_MAX: usize = CANDIDATES_MAX * 3 / 10;
+/// Connections to one IP that we open.
+pub const DIALS_PER_IP_MAX: usize = 2;
+/// The same for loopback and private addresses, where many peers of one person live.
+pub const DIALS_PER_LOCAL_IP_MAX: usize = 10;
+/// Addresses of our own that are remembered, never to be dialled again.
+pub const OWN_ADDRESSES_MAX: usize = 64;
+/// Banned peers, and separately those that are not accepted for a while; the oldest is forgotten first.
+pub const BANS_MAX: usize = 4096;
+/// Upload slots that come without `--up`.
+pub const UPLOAD_SLOTS_MAX: u32 = 50;

@@ -3,6 +3,9 @@
 //! Every room here is a pure state machine or a codec: no socket, clock, file or thread. Bytes, time and chance are
 //! told; answers are written into the caller's buffers. What a peer can make grow has a bound in `limits`.
 
+pub mod address;
+pub mod bans;
+pub mod candidates;
 pub mod extended;
 pub mod handshake;
 pub mod limits;
