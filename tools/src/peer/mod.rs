@@ -6,6 +6,7 @@
 pub mod address;
 pub mod bans;
 pub mod candidates;
+pub mod choker;
 pub mod extended;
 pub mod handshake;
 pub mod limits;
