@@ -38,3 +38,12 @@ pub const OWN_ADDRESSES_MAX: usize = 64;
 pub const BANS_MAX: usize = 4096;
 /// Upload slots that come without `--up`.
 pub const UPLOAD_SLOTS_MAX: u32 = 50;
+
+/// Addresses of either family taken from one PEX message.
+pub const PEX_TAKEN_MAX: usize = 50;
+/// The same for the first message of a peer, which tells all it knows.
+pub const PEX_TAKEN_FIRST_MAX: usize = 200;
+/// Addresses told in one PEX message: as many that came, and as many that went.
+pub const PEX_TOLD_MAX: usize = 50;
+/// Departures remembered for those who are still to be told; older ones are never told.
+pub const PEX_DEPARTURES_MAX: usize = 1000;

@@ -11,4 +11,5 @@ pub mod extended;
 pub mod handshake;
 pub mod limits;
 pub mod metadata;
+pub mod pex;
 pub mod wire;
