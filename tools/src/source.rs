@@ -1,7 +1,9 @@
-//! Where a torrent comes from: a file, stdin, a URL, or the registry of a tracker for a hash or a magnet link.
+//! Where a torrent or an idtorrent comes from: a file, stdin, a URL, or the registry of a tracker for a hash or a magnet link.
 
 use crate::Context;
+use crate::cmd::create_flags::max_size;
 use crate::failure::{Class, Failure};
+use crate::flags::{Flag, one};
 use crate::http::{self, Unreachable};
 use crate::tracker::{Tracker, is_http};
 use std::ffi::OsStr;
@@ -10,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::http::Request;
 use weightless::base::{InfoHashes, V1Hash, V2Hash};
+use weightless::torrent::small::{Idtorrent, Malformed};
 use weightless::torrent::{Magnet, Metainfo};
 
 /// Longest torrent read from anywhere.
@@ -17,8 +20,20 @@ const BYTES_MAX: u64 = 64 << 20;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: u32 = 5;
 
-/// Reads the torrent that the command's argument names, and checks that it is the one asked for.
-pub fn load(context: &Context, source: &OsStr) -> Result<Metainfo, Failure> {
+/// The largest file whose idtorrent is read.
+pub const MAX_SIZE: Flag =
+    one("max-size", "BYTES", "largest file of an idtorrent that is read").default("100M");
+
+/// What a source turned out to be.
+pub enum Loaded {
+    /// A torrent.
+    Torrent(Box<Metainfo>),
+    /// An idtorrent.
+    Idtorrent(Idtorrent),
+}
+
+/// Reads what the command's argument names, and checks that it is what was asked for.
+pub fn load(context: &Context, source: &OsStr) -> Result<Loaded, Failure> {
     if let Some(text) = source.to_str() {
         if is_magnet(text.as_bytes()) {
             return from_magnet(context, text);
@@ -29,8 +44,8 @@ pub fn load(context: &Context, source: &OsStr) -> Result<Metainfo, Failure> {
     }
     let bytes = bytes(context, source)?;
     match bytes.first() {
-        Some(b'd') => read(&bytes),
-        Some(b'{') => Err(Failure::input("idtorrents are not available yet")),
+        Some(b'd') => read(&bytes).map(|metainfo| Loaded::Torrent(Box::new(metainfo))),
+        Some(b'{') => read_idt(context, &bytes, None).map(Loaded::Idtorrent),
         _ if is_magnet(&bytes) => from_magnet(context, String::from_utf8_lossy(bytes.trim_ascii()).as_ref()),
         _ => Err(Failure::input("not a magnet link, torrent, idtorrent, URL or info hash")),
     }
@@ -69,6 +84,24 @@ fn read(bytes: &[u8]) -> Result<Metainfo, Failure> {
     Metainfo::read(bytes).map_err(|why| Failure::input(format!("torrent: {why}")))
 }
 
+/// Reads an idtorrent, which must have the wanted id if there is one.
+fn read_idt(context: &Context, bytes: &[u8], wanted: Option<V1Hash>) -> Result<Idtorrent, Failure> {
+    // A command without the flag reads what is read without it.
+    let bytes_max = max_size(context, &MAX_SIZE)?;
+    let found = match wanted {
+        Some(wanted) => Idtorrent::read_as(bytes, bytes_max, wanted),
+        None => Idtorrent::read(bytes, bytes_max),
+    };
+    found.map_err(|why| {
+        let failure = Failure::input(format!("idtorrent: {why}"));
+        match why {
+            Malformed::TooLarge(_) => failure.hint("use --max-size"),
+            Malformed::FileId if wanted.is_some() => Failure { class: Class::Verification, ..failure },
+            _ => failure,
+        }
+    })
+}
+
 fn fetch(context: &Context, url: &str) -> Result<Vec<u8>, Failure> {
     let agent = http::agent(context, FETCH_TIMEOUT, REDIRECTS_MAX);
     let request = Request::get(url).body(Vec::new()).map_err(|_| Failure::usage("not a usable URL"))?;
@@ -82,32 +115,36 @@ fn fetch(context: &Context, url: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Asks the registries a link names, then the one of `--tracker`.
-fn from_magnet(context: &Context, link: &str) -> Result<Metainfo, Failure> {
+fn from_magnet(context: &Context, link: &str) -> Result<Loaded, Failure> {
     let magnet = Magnet::parse(link).map_err(|why| Failure::input(why.to_string()))?;
     let own = Tracker::of(context)?;
     let named = magnet.trackers.iter().filter(|url| is_http(url)).map(|url| Tracker::at(url));
     let mut last = Failure::new(Class::Network, "no registry has this torrent");
     for tracker in named.chain([own]) {
         match ask(context, &tracker, &magnet.hashes) {
-            Ok(metainfo) => return Ok(metainfo),
+            Ok(found) => return Ok(found),
             Err(failure) => last = failure,
         }
     }
     Err(last.hint("metadata from peers is not available yet"))
 }
 
-fn from_registry(context: &Context, hashes: &InfoHashes) -> Result<Metainfo, Failure> {
+fn from_registry(context: &Context, hashes: &InfoHashes) -> Result<Loaded, Failure> {
     ask(context, &Tracker::of(context)?, hashes)
 }
 
-/// Fetches a torrent from a registry and checks that it is the one asked for.
-fn ask(context: &Context, tracker: &Tracker, hashes: &InfoHashes) -> Result<Metainfo, Failure> {
+/// Fetches a torrent or an idtorrent from a registry and checks that it is the one asked for.
+fn ask(context: &Context, tracker: &Tracker, hashes: &InfoHashes) -> Result<Loaded, Failure> {
     let url = format!("{}/torrent?info_hash={}", tracker.registry(), hashes.best_hex());
-    let metainfo = read(&fetch(context, &url)?)?;
+    let bytes = fetch(context, &url)?;
+    if let (Some(b'{'), InfoHashes::V1(id)) = (bytes.first(), hashes) {
+        return read_idt(context, &bytes, Some(*id)).map(Loaded::Idtorrent);
+    }
+    let metainfo = read(&bytes)?;
     // A registry also answers to 20 bytes of a v2 hash, which look like a v1 hash.
     let key = metainfo.hashes().v2().is_some_and(|v2| Some(v2.key()) == hashes.v1().map(|v1| v1.key()));
     match metainfo.expect(hashes) {
         Err(why) if !key => Err(Failure::new(Class::Verification, format!("{url}: {why}"))),
-        _ => Ok(metainfo),
+        _ => Ok(Loaded::Torrent(Box::new(metainfo))),
     }
 }

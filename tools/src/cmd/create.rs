@@ -33,6 +33,11 @@ const PADDING_BYTES_UNNOTICED: f64 = 16.0 * 1024.0 * 1024.0;
 
 /// Runs `wl create`.
 pub fn run(context: &Context) -> Result<Done, Failure> {
+    if context.args.on("idt") { super::create_idt::run(context) } else { torrent(context) }
+}
+
+/// Makes a torrent.
+pub fn torrent(context: &Context) -> Result<Done, Failure> {
     let mut options = Options::read(context)?;
     let key = context.args.on("sign").then(|| key::signing(context)).transpose()?;
     let target = Target::of(context, &options)?;

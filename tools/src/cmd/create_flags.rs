@@ -9,7 +9,7 @@ use crate::key::KEY;
 use crate::show_size;
 use crate::tracker::{Tracker, is_announce, is_http};
 use std::path::PathBuf;
-use weightless::torrent::{Kind, piece_length};
+use weightless::torrent::{Kind, piece_length, small};
 
 const PIECE_LENGTH: Flag =
     one("piece-length", "BYTES", "a power of two from 16K to 64M, or auto").default("262144");
@@ -20,6 +20,9 @@ const SYMLINKS: Flag = one("symlinks", "HOW", "links below a directory: skip, fo
     .choices(&["skip", "follow", "error"]);
 const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
 
+const CHUNK_SIZE: Flag =
+    one("chunk-size", "BYTES", "bytes in a chunk of an idtorrent, from 1K to 1M").default("10240");
+const MAX_SIZE: Flag = one("max-size", "BYTES", "largest file an idtorrent is made of").default("20M");
 const STREAM: Flag = one("stream", "URL", "hash a remote http(s) file, which becomes the first web seed");
 
 /// The table of `wl create`.
@@ -59,8 +62,10 @@ pub const COMMAND: Command = Command {
         STREAM,
         switch("sign", "sign the torrent with your key (wl keygen makes one)"),
         KEY,
-        switch("idt", "write an idtorrent (not available yet)"),
-        one("chunk-size", "BYTES", "chunk size of an idtorrent (not available yet)").default("10240"),
+        switch("idt", "write an idtorrent: the metafile of one small file"),
+        CHUNK_SIZE,
+        MAX_SIZE,
+        switch("also-torrent", "write a torrent beside the idtorrent"),
     ],
     examples: &[
         (
@@ -75,6 +80,7 @@ pub const COMMAND: Command = Command {
             "wl create --stream https://example.org/data.tar",
             "hash a file on a server without storing it; the server is the first seed",
         ),
+        ("wl create --idt photo.jpg", "make photo.jpg.idtorrent, which the smallest devices can serve"),
     ],
     run: super::create::run,
 };
@@ -163,10 +169,79 @@ fn refuse_what_is_missing(context: &Context) -> Result<(), Failure> {
     if args.given(KEY.name).is_some() && !args.on("sign") {
         return Err(Failure::usage("--key needs --sign"));
     }
-    if args.given("chunk-size").is_some() || args.on("idt") {
-        return Err(Failure::usage("--idt is not available yet"));
+    if !args.on("idt") {
+        let alone = [CHUNK_SIZE.name, MAX_SIZE.name].into_iter().find(|name| args.given(name).is_some());
+        let alone = alone.or_else(|| args.on("also-torrent").then_some("also-torrent"));
+        return match alone {
+            Some(name) => Err(Failure::usage(format!("--{name} needs --idt"))),
+            None => Ok(()),
+        };
     }
-    Ok(())
+    let given = |name: &str| args.given(name).is_some();
+    let excluded = ["stream", "webseed", "format"].into_iter().find(|name| given(name));
+    let excluded = excluded.or_else(|| ["private", "sign"].into_iter().find(|name| args.on(name)));
+    match excluded {
+        Some(name) => Err(Failure::usage(format!("--idt and --{name} exclude each other"))),
+        None if args.on("also-torrent") && given("out") => {
+            Err(Failure::usage("--also-torrent writes two files, --out names one"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What `wl create --idt` was told.
+pub struct Choice {
+    /// What to hash.
+    pub path: PathBuf,
+    /// The registry's label, if it is not to be the file's name.
+    pub name: Option<String>,
+    /// The tracker.
+    pub tracker: Tracker,
+    /// Bytes in a chunk.
+    pub chunk_bytes: u32,
+    /// The largest file.
+    pub file_bytes_max: u64,
+    /// Base URLs of trackers for the file.
+    pub trackers: Vec<String>,
+    /// What else the file says.
+    pub comment: Option<String>,
+}
+
+impl Choice {
+    /// Reads the command line; the first thing wrong with it is a usage error.
+    pub fn read(context: &Context) -> Result<Self, Failure> {
+        refuse_what_is_missing(context)?;
+        let args = &context.args;
+        let Input::Path(path) = input(context)? else {
+            return Err(Failure::usage("--idt and --stream exclude each other"));
+        };
+        let chunk_bytes = show_size::parse(&args.text(&CHUNK_SIZE, &context.env)?)
+            .and_then(|bytes| small::chunk_size_of(bytes).ok())
+            .ok_or_else(|| Failure::usage("--chunk-size must be from 1 KiB to 1 MiB"))?;
+        let further = args.all("announce")?;
+        if further.iter().any(|url| !is_announce(url)) {
+            return Err(Failure::usage("--announce must be an absolute http, https or udp URL"));
+        }
+        if further.len() > small::TRACKERS_MAX {
+            return Err(Failure::usage("an idtorrent takes at most 16 --announce"));
+        }
+        Ok(Self {
+            path,
+            name: name(context)?,
+            tracker: Tracker::of(context)?,
+            chunk_bytes,
+            file_bytes_max: max_size(context, &MAX_SIZE)?,
+            trackers: without_repeats(further.into_iter().map(|url| Tracker::at(&url).base)),
+            comment: args.given_text("comment")?,
+        })
+    }
+}
+
+/// The largest file of an idtorrent.
+pub fn max_size(context: &Context, flag: &Flag) -> Result<u64, Failure> {
+    show_size::parse(&context.args.text(flag, &context.env)?)
+        .filter(|bytes| *bytes <= small::FILE_BYTES_MAX)
+        .ok_or_else(|| Failure::usage("--max-size must be at most 4294967295 bytes"))
 }
 
 fn input(context: &Context) -> Result<Input, Failure> {

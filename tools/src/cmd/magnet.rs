@@ -3,6 +3,7 @@
 use super::one_argument;
 use crate::failure::Failure;
 use crate::flags::{Command, SECRET, TRACKER, USER_ID, switch};
+use crate::source::Loaded;
 use crate::tracker::Tracker;
 use crate::{Context, Done, source};
 use serde_json::json;
@@ -29,7 +30,9 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(context: &Context) -> Result<Done, Failure> {
-    let metainfo = source::load(context, one_argument(context, "SOURCE")?)?;
+    let Loaded::Torrent(metainfo) = source::load(context, one_argument(context, "SOURCE")?)? else {
+        return Err(Failure::usage("an idtorrent has no magnet link"));
+    };
     let mut magnet = Magnet::new(metainfo.hashes());
     magnet.name = Some(metainfo.shown_name());
     if !context.args.on("no-tracker") {

@@ -78,15 +78,38 @@ pub fn post(context: &Context, entry: &Entry<'_>) -> Result<Registration, Failur
     let request = request.body(ureq::SendBody::from_reader(&mut body));
     let request = request.map_err(|_| Failure::usage("not a usable tracker URL or API key"))?;
     let answer = http::send_long(&http::agent(context, timeout, 0), request, 1 << 20);
-    Ok(judge(context, &url, answer))
+    Ok(judge(context, &url, Made::Torrent, answer))
 }
 
-const STILL: &str = "Torrent file is still valid.";
+/// What was made and is to be registered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// A torrent.
+    Torrent,
+    /// An idtorrent.
+    Idtorrent,
+}
+
+impl Made {
+    fn still(self) -> &'static str {
+        match self {
+            Self::Torrent => "Torrent file is still valid.",
+            Self::Idtorrent => "Idtorrent file is still valid.",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Torrent => "torrent",
+            Self::Idtorrent => "idtorrent",
+        }
+    }
+}
 
 /// How it went with a torrent that no registry reads.
 pub fn too_large(context: &Context) -> Registration {
     let error = "no registry takes a torrent this large".to_string();
-    context.voice.warn(&format!("{error}. {STILL}"));
+    context.voice.warn(&format!("{error}. {}", Made::Torrent.still()));
     Registration { tried: true, error: Some(error), exit: Class::Refused as u8 }
 }
 
@@ -149,9 +172,10 @@ impl<R: Read> Read for Base64<R> {
     }
 }
 
-fn judge(context: &Context, url: &str, answer: Result<Reply, Unreachable>) -> Registration {
+/// What an answer means to the person who made the file.
+pub fn judge(context: &Context, url: &str, made: Made, answer: Result<Reply, Unreachable>) -> Registration {
     let failed = |class: Class, error: String| {
-        context.voice.warn(&format!("{error}. {STILL}"));
+        context.voice.warn(&format!("{error}. {}", made.still()));
         Registration { tried: true, error: Some(error), exit: class as u8 }
     };
     match answer {
@@ -166,7 +190,7 @@ fn judge(context: &Context, url: &str, answer: Result<Reply, Unreachable>) -> Re
         }
         Ok(Reply { status, body, .. }) if status < 500 => {
             let text = http::error_text(&body);
-            failed(Class::Refused, format!("registry refused this torrent ({status}: {text})"))
+            failed(Class::Refused, format!("registry refused this {} ({status}: {text})", made.name()))
         }
         Ok(Reply { status, .. }) => failed(Class::Network, format!("registry offline ({status})")),
         Err(Unreachable(why)) => failed(Class::Network, format!("registry offline ({why})")),

@@ -1,9 +1,10 @@
-//! `wl show`: prints what a torrent says.
+//! `wl show`: prints what a torrent or an idtorrent says.
 
-use super::one_argument;
+use super::{one_argument, show_idt};
 use crate::failure::{Failure, shown};
 use crate::flags::{Command, TRACKER, switch};
 use crate::show_size::{date, size};
+use crate::source::{Loaded, MAX_SIZE};
 use crate::{Context, Done, signing, source};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -15,8 +16,8 @@ use weightless::torrent::{Kind, Metainfo, Shape};
 pub const COMMAND: Command = Command {
     name: "show",
     usage: &["SOURCE"],
-    about: "print what a torrent says",
-    flags: &[switch("files", "list all files, not only the first 20"), TRACKER],
+    about: "print what a torrent or an idtorrent says",
+    flags: &[switch("files", "list all files, not only the first 20"), MAX_SIZE, TRACKER],
     examples: &[
         ("wl show data.torrent", "name, hashes, sizes, trackers and files"),
         ("wl show --json data.torrent", "everything, for programs"),
@@ -27,7 +28,10 @@ pub const COMMAND: Command = Command {
 const FILES_SHOWN: usize = 20;
 
 fn run(context: &Context) -> Result<Done, Failure> {
-    let metainfo = source::load(context, one_argument(context, "SOURCE")?)?;
+    let metainfo = match source::load(context, one_argument(context, "SOURCE")?)? {
+        Loaded::Torrent(metainfo) => metainfo,
+        Loaded::Idtorrent(found) => return Ok(show_idt::answer(&found)),
+    };
     let facts = Facts::of(&metainfo);
     signing::warn(context, &facts.signatures);
     let files_max = if context.args.on("files") { usize::MAX } else { FILES_SHOWN };

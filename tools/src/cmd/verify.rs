@@ -1,29 +1,34 @@
-//! `wl verify`: hashes local data and compares it with a torrent.
+//! `wl verify`: hashes local data and compares it with a torrent or an idtorrent.
 
 use super::create_flags::threads;
 use super::verify_data::{Local, Verdict, check, locate};
+use super::verify_idt;
 use crate::failure::{Class, Failure, shown};
 use crate::flags::{Command, TRACKER, one, switch};
 use crate::hash::walk::{Rules, Symlinks, walk};
 use crate::paint::Ink;
 use crate::signing::{Policy, REQUIRE_KEY};
+use crate::source::{Loaded, MAX_SIZE};
 use crate::{Context, Done, Voice, signing, source};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use weightless::torrent::signatures::Judged;
+use weightless::torrent::small::Idtorrent;
 use weightless::torrent::{Metainfo, Shape};
 
 /// The table of `wl verify`.
 pub const COMMAND: Command = Command {
     name: "verify",
     usage: &["SOURCE [PATH]"],
-    about: "check local data, and signatures, against a torrent",
+    about: "check local data, and signatures, against a torrent or an idtorrent",
     flags: &[
         switch("strict", "files that are not in the torrent are an error"),
         REQUIRE_KEY,
         switch("signature-only", "check the signatures and leave the data alone"),
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
+        MAX_SIZE,
         TRACKER,
     ],
     examples: &[
@@ -45,8 +50,12 @@ fn run(context: &Context) -> Result<Done, Failure> {
         _ => return Err(Failure::usage("more than one PATH")),
     };
     let threads = threads(context)?;
-    let metainfo = source::load(context, torrent)?;
+    let loaded = source::load(context, torrent)?;
     let policy = Policy::read(context)?;
+    let metainfo = match loaded {
+        Loaded::Torrent(metainfo) => metainfo,
+        Loaded::Idtorrent(wanted) => return idtorrent(context, &wanted, &place, &policy),
+    };
     let mut done = match context.args.on("signature-only") {
         true => {
             let json =
@@ -63,6 +72,33 @@ fn run(context: &Context) -> Result<Done, Failure> {
     Ok(done)
 }
 
+/// Nobody signs an idtorrent, so a required key fails it.
+fn idtorrent(context: &Context, wanted: &Idtorrent, place: &Path, policy: &Policy) -> Result<Done, Failure> {
+    let mut done = match context.args.on("signature-only") {
+        true => verify_idt::unchecked(wanted),
+        false => verify_idt::data(context, wanted, place)?,
+    };
+    done.text.push_str("not signed\n");
+    demand(context, policy, &[], &mut done);
+    done.json["signatures"] = json!([]);
+    done.json["exit"] = done.exit.into();
+    Ok(done)
+}
+
+/// Every required key must have signed.
+fn demand(context: &Context, policy: &Policy, judged: &[Judged], done: &mut Done) {
+    let missing: Vec<String> = policy.missing(judged).map(ToString::to_string).collect();
+    for key in &missing {
+        let word = context.voice.out.word(Ink::Bad, "FAILED");
+        let _ = writeln!(done.text, "{word} no signature by {key}");
+    }
+    if !missing.is_empty() {
+        done.exit = Class::Verification as u8;
+        done.json["ok"] = false.into();
+    }
+    done.json["missing_keys"] = missing.into();
+}
+
 /// Adds the state of every signature to the report. An invalid one fails it, and so does a required key without one.
 fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, done: &mut Done) {
     let found = metainfo.signatures();
@@ -73,18 +109,13 @@ fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, don
     if found.judged.is_empty() {
         done.text.push_str("not signed\n");
     }
-    let missing: Vec<String> = policy.missing(&found.judged).map(ToString::to_string).collect();
-    for key in &missing {
-        let word = context.voice.out.word(Ink::Bad, "FAILED");
-        let _ = writeln!(done.text, "{word} no signature by {key}");
-    }
-    if !missing.is_empty() || found.judged.iter().any(|judged| judged.verdict.is_err()) {
+    demand(context, policy, &found.judged, done);
+    if found.judged.iter().any(|judged| judged.verdict.is_err()) {
         done.exit = Class::Verification as u8;
         done.json["ok"] = false.into();
     }
     done.json["exit"] = done.exit.into();
     done.json["signatures"] = signing::objects(&found).into();
-    done.json["missing_keys"] = missing.into();
 }
 
 /// Files below the torrent's directory that it does not know.
@@ -163,7 +194,7 @@ fn and_pieces(bad: &[u64], fault: &str) -> String {
 }
 
 /// `3, 7-9`.
-fn ranges(pieces: &[u64]) -> String {
+pub(super) fn ranges(pieces: &[u64]) -> String {
     let mut out = String::new();
     let mut rest = pieces;
     while let Some(&first) = rest.first() {

@@ -1,6 +1,7 @@
 //! Hashing local data: which files (walk), and both hashes of every piece in one pass, of
-//! files (pool) or of bytes that come once (stream).
+//! files (pool) or of bytes that come once (stream); the chunks of an idtorrent (chunks).
 
+pub mod chunks;
 pub mod finished;
 pub mod glob;
 pub mod piece;

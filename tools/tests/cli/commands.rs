@@ -25,7 +25,6 @@ fn help_is_everywhere_and_usage_errors_name_a_remedy() {
         ("create --webseed ftp://x f", "web seed must be an absolute http(s) URL"),
         ("create --private=maybe f", "--private is true or false"),
         ("create --format v3 f", "--format is hybrid, v1 or v2"),
-        ("create --idt f", "not available yet"),
         ("create f --name", "flag --name needs a value"),
         ("show", "missing SOURCE"),
     ] {

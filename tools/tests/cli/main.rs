@@ -5,6 +5,7 @@ mod clients;
 mod commands;
 mod completing;
 mod files;
+mod idtorrents;
 mod mishaps;
 mod output;
 mod random_trees;
