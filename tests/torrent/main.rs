@@ -5,6 +5,7 @@ mod bencode;
 mod craft;
 
 mod inspect;
+mod refusals;
 mod signature;
 mod small;
 mod strict;
