@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod announce;
 mod cmd;
+mod columns;
 #[expect(dead_code, reason = "the transfer engine that uses it is being added")]
 mod content;
 mod env;

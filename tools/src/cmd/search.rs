@@ -1,5 +1,6 @@
 //! `wl search`: asks a registry.
 
+use crate::columns::fit;
 use crate::failure::{Class, Failure, shown_foreign};
 use crate::flags::{Command, TRACKER, one};
 use crate::http::{self, Unreachable};
@@ -106,16 +107,12 @@ fn table(rows: &[Value], name_columns: usize) -> String {
     for row in rows {
         let text = |key: &str| shown_foreign(row.get(key).and_then(Value::as_str).unwrap_or_default());
         let count = |key: &str| row.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let hash: String = text("info_hash").chars().take(16).collect();
-        let name: String = text("name").chars().take(name_columns).collect();
+        let (hash, name) = (fit(&text("info_hash"), 16), fit(&text("name"), name_columns));
         let swarm = format!("{}/{}", count("seeders"), count("leechers"));
-        let category: String = text("category").chars().take(12).collect();
+        let category = fit(&text("category"), 12);
         let verified = if row.get("verified").and_then(Value::as_bool) == Some(true) { "yes" } else { "no" };
         let bytes = size(count("size"));
-        let _ = writeln!(
-            out,
-            "{hash:<16}  {name:<name_columns$}  {bytes:>9}  {swarm:>9}  {category:<12}  {verified}"
-        );
+        let _ = writeln!(out, "{hash}  {name}  {bytes:>9}  {swarm:>9}  {category}  {verified}");
     }
     out
 }
