@@ -22,6 +22,7 @@ mod paint;
 #[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod peer;
 mod progress;
+mod registry;
 mod save;
 mod show_size;
 mod signing;

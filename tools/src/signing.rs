@@ -3,9 +3,11 @@
 use crate::Context;
 use crate::failure::{Class, Failure};
 use crate::flags::{Flag, many, switch};
-use crate::key;
+use crate::tracker::Tracker;
+use crate::{key, registry};
 use serde_json::{Value, json};
 use weightless::base::InfoHashes;
+use weightless::torrent::Metainfo;
 use weightless::torrent::signature::{PublicKey, Signature};
 use weightless::torrent::signatures::{Judged, SIGNATURES_MAX, Signatures};
 
@@ -23,6 +25,8 @@ pub struct Policy {
     pub keys: Vec<PublicKey>,
     /// `--require-signature`.
     pub any: bool,
+    /// A key in hex that the operator of a tracker vouches for, and that tracker.
+    confirmed: Option<(String, String)>,
 }
 
 impl Policy {
@@ -30,7 +34,7 @@ impl Policy {
     pub fn read(context: &Context) -> Result<Self, Failure> {
         let keys = context.args.all(REQUIRE_KEY.name)?;
         let keys = keys.iter().map(|key| key::public(context, key)).collect::<Result<_, _>>()?;
-        Ok(Self { keys, any: context.args.on("require-signature") })
+        Ok(Self { keys, any: context.args.on("require-signature"), confirmed: None })
     }
 
     /// The required keys that have not signed.
@@ -62,10 +66,52 @@ impl Policy {
         };
         let key = signature.key_hex();
         let weak = if hashes.v2().is_none() { "; weak: SHA-1 only" } else { "" };
-        match self.keys.iter().any(|required| is_by(judged, required)) {
-            true => format!("signed by the required key {}...{weak}", key.get(..16).unwrap_or(&key)),
-            false => format!("signed by key {key} (identity not checked){weak}"),
+        if self.keys.iter().any(|required| is_by(judged, required)) {
+            return format!("signed by the required key {}...{weak}", key.get(..16).unwrap_or(&key));
         }
+        match self.confirming(&key) {
+            Some(tracker) => {
+                format!("signed by key {key}; publisher confirmed by the operator of {tracker}{weak}")
+            }
+            None => format!("signed by key {key} (identity not checked){weak}"),
+        }
+    }
+
+    /// The tracker whose operator vouches for a key.
+    fn confirming(&self, key: &str) -> Option<&str> {
+        self.confirmed.as_ref().filter(|(confirmed, _)| confirmed == key).map(|(_, tracker)| tracker.as_str())
+    }
+
+    /// The signatures of a torrent, and of the registry's entry if it was found there; the entry also tells whether the
+    /// operator vouches for its key. An entry that cannot be had is a warning.
+    pub fn judge(
+        &mut self,
+        context: &Context,
+        metainfo: &Metainfo,
+        registry: Option<&Tracker>,
+    ) -> Signatures {
+        let hashes = metainfo.hashes();
+        let mut signatures = metainfo.signatures();
+        warn(context, &signatures);
+        let Some(tracker) = registry else { return signatures };
+        let entry = match registry::entry(context, tracker, &hashes.best_hex()) {
+            Ok(entry) => entry,
+            Err(failure) => {
+                context
+                    .voice
+                    .warn(&format!("{}; only the torrent's signatures were looked at", failure.message));
+                return signatures;
+            }
+        };
+        let Some(judged) = of_entry(&entry, &hashes) else { return signatures };
+        if let (Ok(signature), Some(true)) = (judged.verdict, entry.get("verified").and_then(Value::as_bool))
+        {
+            self.confirmed = Some((signature.key_hex(), tracker.base.clone()));
+        }
+        if !signatures.judged.iter().any(|known| known.key == judged.key) {
+            signatures.judged.push(judged);
+        }
+        signatures
     }
 }
 
@@ -78,7 +124,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Judges the two fields of a registry's entry; `None` if it is not signed.
-#[expect(dead_code, reason = "wl get has an entry to look at")]
 pub fn of_entry(entry: &Value, hashes: &InfoHashes) -> Option<Judged> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (key, signature) = (text("publisher_key")?, text("signature")?);
@@ -105,11 +150,14 @@ pub fn object(signature: &Signature) -> Value {
 }
 
 /// Every signature of a torrent as objects for programs: valid ones with the four keys, others with their reason.
-pub fn objects(found: &Signatures) -> Vec<Value> {
+pub fn objects(policy: &Policy, found: &Signatures) -> Vec<Value> {
     let one = |judged: &Judged| match judged.verdict {
         Ok(signature) => {
             let mut object = object(&signature);
             object["valid"] = true.into();
+            if let Some(tracker) = policy.confirming(&signature.key_hex()) {
+                object["confirmed_by"] = tracker.into();
+            }
             object
         }
         Err(reason) => json!({

@@ -32,8 +32,31 @@ pub enum Loaded {
     Idtorrent(Idtorrent),
 }
 
+/// What a source turned out to be, and where it was found.
+pub struct Found {
+    /// A torrent or an idtorrent.
+    pub loaded: Loaded,
+    /// The registry that had it, if it was asked for by its hash.
+    pub registry: Option<Tracker>,
+}
+
+impl Found {
+    fn torrent(metainfo: Metainfo, registry: Option<Tracker>) -> Self {
+        Self { loaded: Loaded::Torrent(Box::new(metainfo)), registry }
+    }
+
+    fn idtorrent(idtorrent: Idtorrent, registry: Option<Tracker>) -> Self {
+        Self { loaded: Loaded::Idtorrent(idtorrent), registry }
+    }
+}
+
 /// Reads what the command's argument names, and checks that it is what was asked for.
 pub fn load(context: &Context, source: &OsStr) -> Result<Loaded, Failure> {
+    find(context, source).map(|found| found.loaded)
+}
+
+/// The same, with where it was found.
+pub fn find(context: &Context, source: &OsStr) -> Result<Found, Failure> {
     if let Some(text) = source.to_str() {
         if is_magnet(text.as_bytes()) {
             return from_magnet(context, text);
@@ -44,8 +67,8 @@ pub fn load(context: &Context, source: &OsStr) -> Result<Loaded, Failure> {
     }
     let bytes = bytes(context, source)?;
     match bytes.first() {
-        Some(b'd') => read(&bytes).map(|metainfo| Loaded::Torrent(Box::new(metainfo))),
-        Some(b'{') => read_idt(context, &bytes, None).map(Loaded::Idtorrent),
+        Some(b'd') => read(&bytes).map(|metainfo| Found::torrent(metainfo, None)),
+        Some(b'{') => read_idt(context, &bytes, None).map(|idtorrent| Found::idtorrent(idtorrent, None)),
         _ if is_magnet(&bytes) => from_magnet(context, String::from_utf8_lossy(bytes.trim_ascii()).as_ref()),
         _ => Err(Failure::input("not a magnet link, torrent, idtorrent, URL or info hash")),
     }
@@ -115,13 +138,13 @@ fn fetch(context: &Context, url: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Asks the registries a link names, then the one of `--tracker`.
-fn from_magnet(context: &Context, link: &str) -> Result<Loaded, Failure> {
+fn from_magnet(context: &Context, link: &str) -> Result<Found, Failure> {
     let magnet = Magnet::parse(link).map_err(|why| Failure::input(why.to_string()))?;
     let own = Tracker::of(context)?;
     let named = magnet.trackers.iter().filter(|url| is_http(url)).map(|url| Tracker::at(url));
     let mut last = Failure::new(Class::Network, "no registry has this torrent");
     for tracker in named.chain([own]) {
-        match ask(context, &tracker, &magnet.hashes) {
+        match ask(context, tracker, &magnet.hashes) {
             Ok(found) => return Ok(found),
             Err(failure) => last = failure,
         }
@@ -129,22 +152,23 @@ fn from_magnet(context: &Context, link: &str) -> Result<Loaded, Failure> {
     Err(last.hint("metadata from peers is not available yet"))
 }
 
-fn from_registry(context: &Context, hashes: &InfoHashes) -> Result<Loaded, Failure> {
-    ask(context, &Tracker::of(context)?, hashes)
+fn from_registry(context: &Context, hashes: &InfoHashes) -> Result<Found, Failure> {
+    ask(context, Tracker::of(context)?, hashes)
 }
 
 /// Fetches a torrent or an idtorrent from a registry and checks that it is the one asked for.
-fn ask(context: &Context, tracker: &Tracker, hashes: &InfoHashes) -> Result<Loaded, Failure> {
+fn ask(context: &Context, tracker: Tracker, hashes: &InfoHashes) -> Result<Found, Failure> {
     let url = format!("{}/torrent?info_hash={}", tracker.registry(), hashes.best_hex());
     let bytes = fetch(context, &url)?;
     if let (Some(b'{'), InfoHashes::V1(id)) = (bytes.first(), hashes) {
-        return read_idt(context, &bytes, Some(*id)).map(Loaded::Idtorrent);
+        return read_idt(context, &bytes, Some(*id))
+            .map(|idtorrent| Found::idtorrent(idtorrent, Some(tracker)));
     }
     let metainfo = read(&bytes)?;
     // A registry also answers to 20 bytes of a v2 hash, which look like a v1 hash.
     let key = metainfo.hashes().v2().is_some_and(|v2| Some(v2.key()) == hashes.v1().map(|v1| v1.key()));
     match metainfo.expect(hashes) {
         Err(why) if !key => Err(Failure::new(Class::Verification, format!("{url}: {why}"))),
-        _ => Ok(Loaded::Torrent(Box::new(metainfo))),
+        _ => Ok(Found::torrent(metainfo, Some(tracker))),
     }
 }

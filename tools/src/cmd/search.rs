@@ -2,7 +2,7 @@
 
 use crate::columns::fit;
 use crate::failure::{Class, Failure, shown_foreign};
-use crate::flags::{Command, TRACKER, one};
+use crate::flags::{Command, Flag, TRACKER, one};
 use crate::http::{self, Unreachable};
 use crate::show_size::size;
 use crate::tracker::Tracker;
@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
 use ureq::http::Request;
+
+const OFFSET: Flag = one("offset", "N", "entries to skip").default("0");
 
 /// The table of `wl search`.
 pub const COMMAND: Command = Command {
@@ -25,7 +27,7 @@ pub const COMMAND: Command = Command {
         one("tags", "TEXT", "only entries whose tags contain this"),
         one("sort", "ORDER", "created_at, completions or seeders").default("created_at").choices(SORTS),
         one("limit", "N", "entries in the answer, 1-100").default("50"),
-        one("offset", "N", "entries to skip").default("0"),
+        OFFSET,
     ],
     examples: &[
         ("wl search", "the newest entries"),
@@ -54,7 +56,19 @@ fn run(context: &Context) -> Result<Done, Failure> {
     let rows = results.as_array().ok_or_else(strange)?;
     let text = if rows.is_empty() { String::new() } else { table(rows, name_columns(context)) };
     let total = reply.total.unwrap_or(rows.len() as u64);
+    say_what_is_left(context, rows.len() as u64, total)?;
     Ok(Done { text, json: json!({"total": total, "results": results}), ..Done::default() })
+}
+
+/// Says which part of all entries these are, unless they are all the rest.
+fn say_what_is_left(context: &Context, shown: u64, total: u64) -> Result<(), Failure> {
+    let offset: u64 = context.args.text(&OFFSET, &context.env)?.parse().unwrap_or(0);
+    let end = offset.saturating_add(shown);
+    if shown > 0 && end < total && !context.voice.json {
+        let first = offset.saturating_add(1);
+        context.voice.say(&format!("entries {first}-{end} of {total}; --offset {end} shows more"));
+    }
+    Ok(())
 }
 
 /// What a registry answered instead of what was asked.

@@ -4,6 +4,7 @@ use super::{one_argument, show_idt};
 use crate::failure::{Failure, shown};
 use crate::flags::{Command, TRACKER, switch};
 use crate::show_size::{date, size};
+use crate::signing::Policy;
 use crate::source::{Loaded, MAX_SIZE};
 use crate::{Context, Done, signing, source};
 use serde_json::{Value, json};
@@ -28,12 +29,14 @@ pub const COMMAND: Command = Command {
 const FILES_SHOWN: usize = 20;
 
 fn run(context: &Context) -> Result<Done, Failure> {
-    let metainfo = match source::load(context, one_argument(context, "SOURCE")?)? {
+    let found = source::find(context, one_argument(context, "SOURCE")?)?;
+    let metainfo = match found.loaded {
         Loaded::Torrent(metainfo) => metainfo,
         Loaded::Idtorrent(found) => return Ok(show_idt::answer(&found)),
     };
-    let facts = Facts::of(&metainfo);
-    signing::warn(context, &facts.signatures);
+    let mut policy = Policy::default();
+    let signatures = policy.judge(context, &metainfo, found.registry.as_ref());
+    let facts = Facts::of(&metainfo, policy, signatures);
     let files_max = if context.args.on("files") { usize::MAX } else { FILES_SHOWN };
     match context.voice.json {
         true => Ok(Done { json: facts.json()?, ..Done::default() }),
@@ -54,13 +57,14 @@ struct Facts<'a> {
     metainfo: &'a Metainfo,
     /// Where downloads go; empty when some path is too long for a disk.
     disk: Vec<String>,
+    policy: Policy,
     signatures: Signatures,
 }
 
 impl<'a> Facts<'a> {
-    fn of(metainfo: &'a Metainfo) -> Self {
+    fn of(metainfo: &'a Metainfo, policy: Policy, signatures: Signatures) -> Self {
         let disk = disk_paths(metainfo, Platform::Unix).unwrap_or_default();
-        Self { metainfo, disk, signatures: metainfo.signatures() }
+        Self { metainfo, disk, policy, signatures }
     }
 
     fn text(&self, files_max: usize) -> String {
@@ -89,9 +93,8 @@ impl<'a> Facts<'a> {
         line("Created by", about.created_by.as_deref().unwrap_or_default());
         line("Comment", about.comment.as_deref().unwrap_or_default());
         line("Source", about.source.as_deref().unwrap_or_default());
-        let policy = signing::Policy::default();
         for judged in &self.signatures.judged {
-            line("Signature", &policy.words(judged, &hashes));
+            line("Signature", &self.policy.words(judged, &hashes));
         }
         if self.signatures.judged.is_empty() {
             line("Signature", "not signed");
@@ -164,7 +167,7 @@ impl<'a> Facts<'a> {
             "created_by": about.created_by,
             "comment": about.comment,
             "source": about.source,
-            "signatures": signing::objects(&self.signatures),
+            "signatures": signing::objects(&self.policy, &self.signatures),
             "files": files,
             "file_tree_paths": paths,
         }))

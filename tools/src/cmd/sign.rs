@@ -1,19 +1,16 @@
 //! `wl sign`: puts a signature into a torrent that is already there, and into its registry entry if asked.
 
+use super::one_argument;
 use super::register::{self, Entry, Registration};
-use super::{one_argument, search};
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::flags::{API_KEY, Command, TRACKER, switch};
-use crate::http::{self, Unreachable};
 use crate::key::{self, KEY};
 use crate::tracker::Tracker;
-use crate::{Context, Done, save, signing};
+use crate::{Context, Done, registry, save, signing};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Duration;
-use ureq::http::Request;
 use weightless::base::Rope;
 use weightless::torrent::signature::Signature;
 use weightless::torrent::signatures::{self, SIGNATURES_MAX};
@@ -33,8 +30,6 @@ pub const COMMAND: Command = Command {
 };
 
 const TORRENT_BYTES_MAX: u64 = 64 << 20;
-const ENTRY_BYTES_MAX: u64 = 1 << 20;
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn run(context: &Context) -> Result<Done, Failure> {
     let path = Path::new(one_argument(context, "TORRENT")?);
@@ -85,7 +80,7 @@ fn register(
     signature: Signature,
 ) -> Result<Registration, Failure> {
     let tracker = Tracker::of(context)?;
-    let known = match entry(context, &tracker, &metainfo.hashes().best_hex()) {
+    let known = match registry::entry(context, &tracker, &metainfo.hashes().best_hex()) {
         Ok(known) => known,
         Err(failure) => {
             context.voice.warn(&format!("{}. The signature is in the file.", failure.message));
@@ -116,18 +111,4 @@ fn register(
             signature: Some(signature),
         },
     )
-}
-
-/// What a registry says about a torrent; null if it has none.
-fn entry(context: &Context, tracker: &Tracker, hash: &str) -> Result<Value, Failure> {
-    let url = format!("{}?info_hash={hash}", tracker.registry());
-    let request = Request::get(&url).body(Vec::new()).map_err(|_| Failure::usage("not a usable URL"))?;
-    let reply = http::send(&http::agent(context, TIMEOUT, 0), request, ENTRY_BYTES_MAX);
-    let offline = |Unreachable(why)| Failure::new(Class::Network, format!("registry offline ({why})"));
-    match reply.map_err(offline)? {
-        reply if reply.status == 200 => serde_json::from_slice(&reply.body)
-            .map_err(|_| Failure::new(Class::Network, "registry: answer is not an entry")),
-        reply if reply.status == 404 => Ok(Value::Null),
-        reply => Err(search::refused(reply.status, &reply.body)),
-    }
 }

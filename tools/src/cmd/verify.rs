@@ -14,7 +14,7 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use weightless::torrent::signatures::Judged;
+use weightless::torrent::signatures::{Judged, Signatures};
 use weightless::torrent::small::Idtorrent;
 use weightless::torrent::{Metainfo, Shape};
 
@@ -50,12 +50,13 @@ fn run(context: &Context) -> Result<Done, Failure> {
         _ => return Err(Failure::usage("more than one PATH")),
     };
     let threads = threads(context)?;
-    let loaded = source::load(context, torrent)?;
-    let policy = Policy::read(context)?;
-    let metainfo = match loaded {
+    let found = source::find(context, torrent)?;
+    let mut policy = Policy::read(context)?;
+    let metainfo = match found.loaded {
         Loaded::Torrent(metainfo) => metainfo,
         Loaded::Idtorrent(wanted) => return idtorrent(context, &wanted, &place, &policy),
     };
+    let signatures = policy.judge(context, &metainfo, found.registry.as_ref());
     let mut done = match context.args.on("signature-only") {
         true => {
             let json =
@@ -68,7 +69,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
             report(context.voice, &metainfo, &check(context, &metainfo, &local, threads)?, &extra)
         }
     };
-    judge_signatures(context, &metainfo, &policy, &mut done);
+    report_signatures(context, &metainfo, &policy, &signatures, &mut done);
     Ok(done)
 }
 
@@ -100,9 +101,13 @@ fn demand(context: &Context, policy: &Policy, judged: &[Judged], done: &mut Done
 }
 
 /// Adds the state of every signature to the report. An invalid one fails it, and so does a required key without one.
-fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, done: &mut Done) {
-    let found = metainfo.signatures();
-    signing::warn(context, &found);
+fn report_signatures(
+    context: &Context,
+    metainfo: &Metainfo,
+    policy: &Policy,
+    found: &Signatures,
+    done: &mut Done,
+) {
     for judged in &found.judged {
         let _ = writeln!(done.text, "{}", policy.words(judged, &metainfo.hashes()));
     }
@@ -115,7 +120,7 @@ fn judge_signatures(context: &Context, metainfo: &Metainfo, policy: &Policy, don
         done.json["ok"] = false.into();
     }
     done.json["exit"] = done.exit.into();
-    done.json["signatures"] = signing::objects(&found).into();
+    done.json["signatures"] = signing::objects(policy, found).into();
 }
 
 /// Files below the torrent's directory that it does not know.

@@ -184,6 +184,23 @@ fn a_search_is_a_table_or_an_object() {
 }
 
 #[test]
+fn a_table_keeps_its_columns_whatever_the_script() {
+    let names = ["plain", "日本語のデータ", "cafe\u{301}", &"長".repeat(60)];
+    let row = |name: &&str| {
+        format!(r#"{{"info_hash":"{}","name":"{name}","category":"音楽","size":5}}"#, "a".repeat(64))
+    };
+    let rows = format!("[{}]", names.iter().map(row).collect::<Vec<_>>().join(","));
+    let registry = Registry::answering("200 OK", "X-Total-Count: 9\r\n", &rows);
+    let ran = Place::new().wl(&format!("search --tracker {} --offset 2", registry.url));
+    let column = |line: &str| line.find(" 5 B ").map(|at| unicode_width::UnicodeWidthStr::width(&line[..at]));
+    let columns: Vec<_> = ran.stdout.lines().skip(1).map(column).collect();
+    assert_eq!(columns.len(), 4);
+    assert!(columns[0].is_some() && columns.iter().all(|at| *at == columns[0]), "{}", ran.stdout);
+    // Who sees a part is told how to see the rest, but not on stdout.
+    assert_eq!(ran.stderr, "entries 3-6 of 9; --offset 6 shows more\n");
+}
+
+#[test]
 fn a_takedown_is_sent_and_a_refusal_reported() {
     let hash = "e331e866830976d21f48440f768fb41ff850ebb5891eff2259455511a7ad47e7";
     let registry = Registry::answering("200 OK", "", "{\"status\":\"deleted\"}");

@@ -3,6 +3,8 @@
 use crate::registering::Registry;
 use crate::support::Place;
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -186,4 +188,65 @@ fn a_registration_carries_the_signature() {
     assert_eq!((&body["tags"], &body["signature"]), (&"a,b".into(), &SIGNED.into()));
     let ran = place.wl("sign --register --tracker http://127.0.0.1:1 f.bin.torrent");
     assert!(ran.code == 5 && ran.stdout.starts_with("Signature: "), "{}", ran.stderr);
+}
+
+/// A registry with one torrent and one entry, for as long as the test runs.
+fn registry_of(torrent: Vec<u8>, entry: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") {
+                assert_eq!(stream.read(&mut byte).expect("a request"), 1);
+                head.push(byte[0]);
+            }
+            let body =
+                if head.starts_with(b"GET /api/registry/torrent?") { &torrent } else { entry.as_bytes() };
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), body].concat()).expect("an answer");
+        }
+    });
+    url
+}
+
+#[test]
+fn what_a_registry_vouches_for_is_said() {
+    let place = Place::new();
+    place.file("f.bin", 1);
+    key(&place, "wl-key.pem");
+    let hash = "e331e866830976d21f48440f768fb41ff850ebb5891eff2259455511a7ad47e7";
+    place.wl("create --no-register --no-tracker f.bin");
+    let unsigned = std::fs::read(place.path().join("f.bin.torrent")).unwrap();
+    place.wl("sign f.bin.torrent");
+    let signed = std::fs::read(place.path().join("f.bin.torrent")).unwrap();
+    let entry = |verified: bool, signature: &str| {
+        format!(
+            r#"{{"name":"f.bin","verified":{verified},"publisher_key":"{KEY}","signature":"{signature}"}}"#
+        )
+    };
+    // The signature may be in the torrent, in the entry, or in both: it is said once.
+    for torrent in [signed.clone(), unsigned.clone()] {
+        let url = registry_of(torrent, entry(true, SIGNED));
+        let says = format!("signed by key {KEY}; publisher confirmed by the operator of {url}\n");
+        let shown = place.wl(&format!("show --tracker {url} {hash}"));
+        assert!(shown.stdout.contains(&format!("Signature:     {says}Files:")), "{}", shown.stdout);
+        assert_eq!(place.wl(&format!("verify --signature-only --tracker {url} {hash}")).stdout, says);
+        let shown = place.json(&format!("show --tracker {url} magnet:?xt=urn:btmh:1220{hash}"));
+        assert_eq!(shown["signatures"][0]["confirmed_by"], url.as_str());
+        let ran = place.wl(&format!("verify --signature-only --require-key {KEY} --tracker {url} {hash}"));
+        assert!(ran.code == 0 && ran.stdout.contains("signed by the required key"), "{}", ran.stdout);
+    }
+    let url = registry_of(signed.clone(), entry(false, SIGNED));
+    let shown = place.wl(&format!("show --tracker {url} {hash}")).stdout;
+    assert!(shown.contains("(identity not checked)\n") && !shown.contains("confirmed"), "{shown}");
+    // An operator's word for a signature that does not hold is worth nothing.
+    let url = registry_of(unsigned.clone(), entry(true, &SIGNED.replace("22ab", "22ac")));
+    let shown = place.wl(&format!("show --tracker {url} {hash}")).stdout;
+    assert!(shown.contains("INVALID signature: ") && !shown.contains("confirmed"), "{shown}");
+    let url = registry_of(unsigned, "junk".into());
+    let ran = place.wl(&format!("show --tracker {url} {hash}"));
+    assert!(ran.code == 0 && ran.stderr.contains("only the torrent's signatures"), "{}", ran.stderr);
 }
