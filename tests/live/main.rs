@@ -25,6 +25,7 @@ mod restart;
 mod robust;
 mod sockets;
 mod swarm;
+mod tiny_seeder;
 mod transmission;
 mod uploads;
 mod wires;
