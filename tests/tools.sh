@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: libtorrent and schemathesis in a python venv,
-# npm's bittorrent-tracker and nginx beside it, aria2, transmission, iproute2, sqlite3.
+# npm's bittorrent-tracker and playwright-core, and nginx beside it, aria2, transmission, iproute2, sqlite3, chromium.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
 python=$1
@@ -70,6 +70,18 @@ if [ ! -d "$venv/node_modules/bittorrent-tracker" ]; then
     echo "installing bittorrent-tracker into $venv/node_modules"
     npm install --prefix "$venv" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error \
         bittorrent-tracker@10 >/dev/null
+fi
+
+# It drives the browser below; it brings none of its own.
+if [ ! -d "$venv/node_modules/playwright-core" ]; then
+    echo "installing playwright-core into $venv/node_modules"
+    npm install --prefix "$venv" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error \
+        playwright-core >/dev/null
+fi
+
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+    echo 'installing chromium'
+    apt_install chromium
 fi
 
 # Its own environment: nothing else needs them.

@@ -17,6 +17,7 @@ mod kills;
 mod litestream;
 mod openapi;
 mod operations;
+mod page;
 mod process;
 mod proxy;
 mod registry;

@@ -32,6 +32,15 @@ const many = (n, one) => `${count(n)} ${one}${n === 1 ? '' : 's'}`
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 function say (words) { $('say').textContent = words }
 
+// Asks again while the answer is to come back later.
+async function patiently (ask) {
+  for (let tries = 0; ; tries++) {
+    const answer = await ask()
+    if (answer.status !== 429 || tries === 4) return answer
+    await pause(1000)
+  }
+}
+
 function span (seconds) {
   if (seconds < 60) return Math.max(1, Math.round(seconds)) + ' s'
   if (seconds < 3600) return Math.round(seconds / 60) + ' min'
@@ -110,11 +119,7 @@ async function go (url, typing) {
   const mine = ++asked
   browse.setAttribute('aria-busy', 'true')
   try {
-    let answer = await load(url)
-    for (let tries = 0; answer.status === 429 && tries < 4 && mine === asked; tries++) {
-      await pause(1000)
-      answer = await load(url)
-    }
+    const answer = await patiently(() => load(url))
     if (mine !== asked) return
     shown = url
     show(answer.page, typing)
@@ -220,7 +225,7 @@ setInterval(async () => {
 function enhance () {
   addCopyButtons(browse)
   const entry = browse.querySelector('article.entry')
-  if (entry && entry.dataset.file === '1') files(entry)
+  if (entry && entry.dataset.file === '1') files(entry).catch(() => {})
 }
 
 const LIST_BYTES_MAX = 8e6
@@ -228,26 +233,14 @@ const ROWS_MAX = 200
 
 async function files (entry) {
   const box = el('div', { class: 'files' }, el('h2', null, 'Files'))
-  const stop = new AbortController()
-  let meta
-  try {
-    const url = '/api/registry/meta?info_hash=' + encodeURIComponent(entry.dataset.hash)
-    let answer = await fetch(url, { signal: stop.signal })
-    for (let tries = 0; answer.status === 429 && tries < 4; tries++) {
-      await pause(1000)
-      answer = await fetch(url, { signal: stop.signal })
-    }
-    if (!answer.ok) return
-    if (Number(answer.headers.get('Content-Length')) > LIST_BYTES_MAX) {
-      stop.abort()
-      box.append(el('p', { class: 'dim' }, 'More files than a page can list. wl show --files lists them all.'))
-      entry.append(box)
-      return
-    }
-    meta = await answer.json()
-  } catch {
-    return
+  const answer = await patiently(() => fetch('/api/registry/meta?info_hash=' + encodeURIComponent(entry.dataset.hash)))
+  if (!answer.ok) return
+  if (Number(answer.headers.get('Content-Length')) > LIST_BYTES_MAX) {
+    answer.body.cancel()
+    box.append(el('p', { class: 'dim' }, 'More files than a page can list. wl show --files lists them all.'))
+    return entry.append(box)
   }
+  const meta = await answer.json()
   const top = new Map()
   for (const { path, length } of meta.files) {
     let folder = top
@@ -567,9 +560,9 @@ const history_ = []
 let polling = false
 const rate = (now, before, name) => before ? Math.max(0, now[name] - before[name]) / (now.at - before.at) * 1000 : NaN
 const PLOTS = [
-  ['Peers', n => n.tracker_active_peers, count, n => `${count(n.tracker_seeders || 0)} seeders`],
+  ['Peers', n => n.tracker_active_peers, count, n => many(n.tracker_seeders || 0, 'seeder')],
   ['Announces a second', (n, b) => rate(n, b, 'tracker_announces_total'), n => n < 10 ? n.toFixed(1) : count(n), n => `${count(n.tracker_announces_total)} in all`],
-  ['Torrents', n => n.tracker_registered_torrents, count, n => `${many(n.tracker_swarms_total, 'swarm')}`],
+  ['Torrents', n => n.tracker_registered_torrents, count, n => many(n.tracker_swarms_total, 'swarm')],
   ['Traffic', (n, b) => rate(n, b, 'tracker_received_bytes_total') + rate(n, b, 'tracker_sent_bytes_total'), n => size(Math.round(n)) + '/s', () => 'in and out'],
   ['Memory', n => n.process_resident_memory_bytes, size, () => 'resident'],
   ['Processor', (n, b) => rate(n, b, 'process_cpu_seconds_total') * 100, n => n.toFixed(1) + ' %', () => 'of one core']
@@ -581,8 +574,7 @@ function metrics (text) {
   for (const [, name, labels, value] of text.matchAll(/^([a-z]\w*)({.*})? (\S+)$/gm)) {
     if (name.endsWith('_bucket')) continue
     sums[name] = (sums[name] || 0) + Number(value)
-    if (name === 'tracker_store_errors_total') continue
-    if (labels && name === 'tracker_requests_total' && /result="(error|limited)"/.test(labels)) sums[RegExp.$1] = (sums[RegExp.$1] || 0) + Number(value)
+    if (labels?.includes('result="limited"')) sums.limited = (sums.limited || 0) + Number(value)
   }
   return sums
 }
@@ -590,8 +582,8 @@ function metrics (text) {
 function plot (values, words) {
   const known = values.filter(Number.isFinite)
   const top = Math.max(...known, 1e-9) * 1.15
-  // The first minute fills the picture, later it is pushed on.
-  const wide = Math.max(values.length, POINTS / 5)
+  // The first half minute fills the picture, later it is pushed on.
+  const wide = Math.max(values.length, POINTS / 10)
   const points = values.map((value, i) => Number.isFinite(value) && [(wide - values.length + i) / (wide - 1) * 100, 40 - value / top * 38]).filter(Boolean)
   const picture = el('svg', { viewBox: '0 0 100 40', preserveAspectRatio: 'none', role: 'img', 'aria-label': words })
   if (points.length > 1) {

@@ -62,29 +62,42 @@ class Sha1 extends Hash {
   blocks (m, at, end) {
     const s = this.state
     const w = W
+    const v = new DataView(m.buffer, m.byteOffset, m.length)
     let [h0, h1, h2, h3, h4] = s
     for (; at < end; at += 64) {
-      for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = m[j] << 24 | m[j + 1] << 16 | m[j + 2] << 8 | m[j + 3]
+      for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = v.getInt32(j)
       for (let i = 16; i < 80; i++) {
         const x = w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16]
         w[i] = x << 1 | x >>> 31
       }
-      let a = h0; let b = h1; let c = h2; let d = h3; let e = h4; let t
-      for (let i = 0; i < 20; i++) {
-        t = (a << 5 | a >>> 27) + (d ^ b & (c ^ d)) + e + 0x5a827999 + w[i] | 0
-        e = d; d = c; c = b << 30 | b >>> 2; b = a; a = t
+      let a = h0; let b = h1; let c = h2; let d = h3; let e = h4
+      for (let i = 0; i < 20; i += 5) {
+        e = (a << 5 | a >>> 27) + (d ^ b & (c ^ d)) + e + 0x5a827999 + w[i] | 0; b = b << 30 | b >>> 2
+        d = (e << 5 | e >>> 27) + (c ^ a & (b ^ c)) + d + 0x5a827999 + w[i + 1] | 0; a = a << 30 | a >>> 2
+        c = (d << 5 | d >>> 27) + (b ^ e & (a ^ b)) + c + 0x5a827999 + w[i + 2] | 0; e = e << 30 | e >>> 2
+        b = (c << 5 | c >>> 27) + (a ^ d & (e ^ a)) + b + 0x5a827999 + w[i + 3] | 0; d = d << 30 | d >>> 2
+        a = (b << 5 | b >>> 27) + (e ^ c & (d ^ e)) + a + 0x5a827999 + w[i + 4] | 0; c = c << 30 | c >>> 2
       }
-      for (let i = 20; i < 40; i++) {
-        t = (a << 5 | a >>> 27) + (b ^ c ^ d) + e + 0x6ed9eba1 + w[i] | 0
-        e = d; d = c; c = b << 30 | b >>> 2; b = a; a = t
+      for (let i = 20; i < 40; i += 5) {
+        e = (a << 5 | a >>> 27) + (b ^ c ^ d) + e + 0x6ed9eba1 + w[i] | 0; b = b << 30 | b >>> 2
+        d = (e << 5 | e >>> 27) + (a ^ b ^ c) + d + 0x6ed9eba1 + w[i + 1] | 0; a = a << 30 | a >>> 2
+        c = (d << 5 | d >>> 27) + (e ^ a ^ b) + c + 0x6ed9eba1 + w[i + 2] | 0; e = e << 30 | e >>> 2
+        b = (c << 5 | c >>> 27) + (d ^ e ^ a) + b + 0x6ed9eba1 + w[i + 3] | 0; d = d << 30 | d >>> 2
+        a = (b << 5 | b >>> 27) + (c ^ d ^ e) + a + 0x6ed9eba1 + w[i + 4] | 0; c = c << 30 | c >>> 2
       }
-      for (let i = 40; i < 60; i++) {
-        t = (a << 5 | a >>> 27) + (b & c | d & (b | c)) + e - 0x70e44324 + w[i] | 0
-        e = d; d = c; c = b << 30 | b >>> 2; b = a; a = t
+      for (let i = 40; i < 60; i += 5) {
+        e = (a << 5 | a >>> 27) + (b & c | d & (b | c)) + e - 0x70e44324 + w[i] | 0; b = b << 30 | b >>> 2
+        d = (e << 5 | e >>> 27) + (a & b | c & (a | b)) + d - 0x70e44324 + w[i + 1] | 0; a = a << 30 | a >>> 2
+        c = (d << 5 | d >>> 27) + (e & a | b & (e | a)) + c - 0x70e44324 + w[i + 2] | 0; e = e << 30 | e >>> 2
+        b = (c << 5 | c >>> 27) + (d & e | a & (d | e)) + b - 0x70e44324 + w[i + 3] | 0; d = d << 30 | d >>> 2
+        a = (b << 5 | b >>> 27) + (c & d | e & (c | d)) + a - 0x70e44324 + w[i + 4] | 0; c = c << 30 | c >>> 2
       }
-      for (let i = 60; i < 80; i++) {
-        t = (a << 5 | a >>> 27) + (b ^ c ^ d) + e - 0x359d3e2a + w[i] | 0
-        e = d; d = c; c = b << 30 | b >>> 2; b = a; a = t
+      for (let i = 60; i < 80; i += 5) {
+        e = (a << 5 | a >>> 27) + (b ^ c ^ d) + e - 0x359d3e2a + w[i] | 0; b = b << 30 | b >>> 2
+        d = (e << 5 | e >>> 27) + (a ^ b ^ c) + d - 0x359d3e2a + w[i + 1] | 0; a = a << 30 | a >>> 2
+        c = (d << 5 | d >>> 27) + (e ^ a ^ b) + c - 0x359d3e2a + w[i + 2] | 0; e = e << 30 | e >>> 2
+        b = (c << 5 | c >>> 27) + (d ^ e ^ a) + b - 0x359d3e2a + w[i + 3] | 0; d = d << 30 | d >>> 2
+        a = (b << 5 | b >>> 27) + (c ^ d ^ e) + a - 0x359d3e2a + w[i + 4] | 0; c = c << 30 | c >>> 2
       }
       h0 = h0 + a | 0; h1 = h1 + b | 0; h2 = h2 + c | 0; h3 = h3 + d | 0; h4 = h4 + e | 0
     }
@@ -103,6 +116,9 @@ for (let n = 2, k = 0; k < 64; n++) {
   K[k++] = (Math.cbrt(n) % 1) * 0x100000000 | 0
 }
 
+const S0 = x => (x >>> 2 | x << 30) ^ (x >>> 13 | x << 19) ^ (x >>> 22 | x << 10)
+const S1 = x => (x >>> 6 | x << 26) ^ (x >>> 11 | x << 21) ^ (x >>> 25 | x << 7)
+
 class Sha256 extends Hash {
   constructor () {
     super(H256)
@@ -111,21 +127,43 @@ class Sha256 extends Hash {
   blocks (m, at, end) {
     const s = this.state
     const w = W
+    const v = new DataView(m.buffer, m.byteOffset, m.length)
     const k = K
     let [h0, h1, h2, h3, h4, h5, h6, h7] = s
     for (; at < end; at += 64) {
-      for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = m[j] << 24 | m[j + 1] << 16 | m[j + 2] << 8 | m[j + 3]
+      for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = v.getInt32(j)
       for (let i = 16; i < 64; i++) {
         const x = w[i - 15]
         const y = w[i - 2]
         w[i] = w[i - 16] + w[i - 7] + ((x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ x >>> 3) +
           ((y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ y >>> 10) | 0
       }
-      let a = h0; let b = h1; let c = h2; let d = h3; let e = h4; let f = h5; let g = h6; let h = h7
-      for (let i = 0; i < 64; i++) {
-        const t = h + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7)) + (g ^ e & (f ^ g)) + k[i] + w[i] | 0
-        const u = ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) + (a & b | c & (a | b)) | 0
-        h = g; g = f; f = e; e = d + t | 0; d = c; c = b; b = a; a = t + u | 0
+      let a = h0; let b = h1; let c = h2; let d = h3; let e = h4; let f = h5; let g = h6; let h = h7; let t
+      for (let i = 0; i < 64; i += 8) {
+        t = h + S1(e) + (g ^ e & (f ^ g)) + k[i] + w[i] | 0
+        d = d + t | 0
+        h = t + S0(a) + (a & b | c & (a | b)) | 0
+        t = g + S1(d) + (f ^ d & (e ^ f)) + k[i + 1] + w[i + 1] | 0
+        c = c + t | 0
+        g = t + S0(h) + (h & a | b & (h | a)) | 0
+        t = f + S1(c) + (e ^ c & (d ^ e)) + k[i + 2] + w[i + 2] | 0
+        b = b + t | 0
+        f = t + S0(g) + (g & h | a & (g | h)) | 0
+        t = e + S1(b) + (d ^ b & (c ^ d)) + k[i + 3] + w[i + 3] | 0
+        a = a + t | 0
+        e = t + S0(f) + (f & g | h & (f | g)) | 0
+        t = d + S1(a) + (c ^ a & (b ^ c)) + k[i + 4] + w[i + 4] | 0
+        h = h + t | 0
+        d = t + S0(e) + (e & f | g & (e | f)) | 0
+        t = c + S1(h) + (b ^ h & (a ^ b)) + k[i + 5] + w[i + 5] | 0
+        g = g + t | 0
+        c = t + S0(d) + (d & e | f & (d | e)) | 0
+        t = b + S1(g) + (a ^ g & (h ^ a)) + k[i + 6] + w[i + 6] | 0
+        f = f + t | 0
+        b = t + S0(c) + (c & d | e & (c | d)) | 0
+        t = a + S1(f) + (h ^ f & (g ^ h)) + k[i + 7] + w[i + 7] | 0
+        e = e + t | 0
+        a = t + S0(b) + (b & c | d & (b | c)) | 0
       }
       h0 = h0 + a | 0; h1 = h1 + b | 0; h2 = h2 + c | 0; h3 = h3 + d | 0
       h4 = h4 + e | 0; h5 = h5 + f | 0; h6 = h6 + g | 0; h7 = h7 + h | 0
@@ -358,16 +396,40 @@ function prepare (job) {
   job.warnings = warnings
 }
 
+// Reads into a buffer that is used again: otherwise a browser lets hundreds of megabytes pile up.
+async function fill (reader, buffer, length) {
+  let at = 0
+  while (at < length) {
+    const { value, done } = await reader.read(new Uint8Array(buffer, at, length - at))
+    if (done) break
+    buffer = value.buffer
+    at += value.length
+  }
+  return new Uint8Array(buffer, 0, at)
+}
+
+function readerOf (file) {
+  try { return file.stream().getReader({ mode: 'byob' }) } catch { return null }
+}
+
 // The slices of all files, each read while the one before is hashed.
 async function * slices (files) {
+  const spare = [new ArrayBuffer(SLICE), new ArrayBuffer(SLICE)]
   let ahead
   for (const file of files) {
+    const reader = file.size && readerOf(file.file)
     for (let at = 0; at < file.size; at += SLICE) {
-      const end = Math.min(at + SLICE, file.size)
-      const read = file.file.slice(at, end).arrayBuffer()
+      const length = Math.min(SLICE, file.size - at)
+      const buffer = spare.pop()
+      const read = Promise.resolve(ahead?.read).then(async () => reader
+        ? fill(reader, buffer, length)
+        : new Uint8Array(await file.file.slice(at, at + length).arrayBuffer()))
       read.catch(() => {})
-      if (ahead) yield ahead
-      ahead = { file, read, length: end - at }
+      if (ahead) {
+        yield ahead
+        spare.push(reader ? (await ahead.read).buffer : null)
+      }
+      ahead = { file, read, length }
     }
   }
   if (ahead) yield ahead
@@ -384,7 +446,7 @@ async function make (job) {
   for await (const { file, read, length } of slices(job.files)) {
     let bytes
     try {
-      bytes = new Uint8Array(await read)
+      bytes = await read
     } catch {
       throw new Error(`${file.path.join('/')} cannot be read. It may have changed since you chose it, or not be yours to read.`)
     }
@@ -400,7 +462,7 @@ async function make (job) {
       if (file.size > PIECE) file.layer = tree.layer
       file.tree = null
     }
-    done += bytes.length
+    done += length
     if (Date.now() - told > 100) {
       told = Date.now()
       postMessage({ id: job.id, type: 'progress', done, total: job.size })
