@@ -177,7 +177,7 @@ fn vectors(home: &Path) -> Vec<Vector> {
         ("empty.txt", Vec::new(), "", "", "5b36302a3d961dad41f97cf16125663e2edb5191"),
         // Several slices of what is read at once, and a name that must be escaped.
         ("quote\" and 'more'.bin", files::noise(7, 9 << 20), "", "", ""),
-        // The largest file that an idtorrent is made of, and one byte more.
+        // From here on by the browser's functions only. The largest file that an idtorrent is made of, and one byte more.
         ("largest.bin", vec![1; 20 << 20], "", "", ""),
         ("too large.bin", vec![1; (20 << 20) + 1], "", "", ""),
     ]
@@ -191,6 +191,9 @@ fn vectors(home: &Path) -> Vec<Vector> {
     })
     .collect()
 }
+
+/// So many of them are hashed by our own functions too: all but the large ones.
+const FEW: usize = 13;
 
 fn folders(home: &Path) -> Vec<Vector> {
     vector_folder(&home.join("dir"));
@@ -217,12 +220,14 @@ fn torrents_of_the_page_are_those_of_wl() {
     let tracker = Daemon::start(home.path(), &[]);
     let (single, several) = (vectors(home.path()), folders(home.path()));
     let paths = |of: &[Vector]| of.iter().map(|vector| vector.path.clone()).collect::<Vec<_>>();
-    let given = json!({"base": tracker.base_url(), "files": paths(&single), "folders": paths(&several)});
+    let given =
+        json!({"base": tracker.base_url(), "files": paths(&single), "folders": paths(&several), "few": FEW});
     let said = play("hash", &given);
     let base = tracker.base_url();
     for (kind, base) in [("browser", base.clone()), ("own", base.replace("127.0.0.1", "tracker.test"))] {
         for (what, vectors) in [("file", &single), ("folder", &several)] {
-            for (at, vector) in vectors.iter().enumerate() {
+            let most = if kind == "own" && what == "file" { FEW } else { usize::MAX };
+            for (at, vector) in vectors.iter().enumerate().take(most) {
                 let found = &said[format!("{kind} {what} {at}")];
                 compare(home.path(), &base, vector, found);
                 let dropped = &said[format!("{kind} dropped {what} {at}")];
@@ -325,7 +330,8 @@ fn a_registry_with_a_key_asks_for_it_and_forgets_it() {
     let ours = fs::read(home.path().join("made.torrent")).expect("a torrent");
     assert!(saved(&said["torrent"]) == ours, "the registry holds the torrent of the page");
     let another = http::get(tracker.http(LOCALHOST), "/api/registry/search?q=another").json();
-    assert_eq!(another.as_array().map(Vec::len), Some(1), "{another}");
+    assert_eq!(another.as_array().map(Vec::len), Some(2), "a torrent and an idtorrent: {another}");
+    assert_eq!(said["small"]["served"], said["small"]["idt"], "the idtorrent of the page, under its name");
 }
 
 #[test]
