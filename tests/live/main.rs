@@ -13,6 +13,7 @@ mod clients;
 mod disks;
 mod endings;
 mod faults;
+mod idtorrents;
 mod kills;
 mod litestream;
 mod openapi;

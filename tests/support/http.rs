@@ -48,6 +48,15 @@ pub fn ask(to: SocketAddr, method: &str, target: &str, fields: &str) -> Reply {
     send(to, head.as_bytes())
 }
 
+/// POST of this body.
+pub fn post(to: SocketAddr, target: &str, body: &str) -> Reply {
+    let length = body.len();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: {to}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    send(to, (head + body).as_bytes())
+}
+
 /// POST of a JSON object to `/api/registry`.
 pub fn register(to: SocketAddr, entry: &Value) -> Reply {
     register_with_key(to, entry, "")

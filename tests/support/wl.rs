@@ -56,6 +56,14 @@ fn program() -> PathBuf {
     program
 }
 
+/// Runs `wl` in `home` and returns its exit code and what it printed on stdout and on stderr.
+pub fn run(home: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let output =
+        Command::new(program()).current_dir(home).env_clear().args(words).output().expect("wl starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
 /// Runs `wl check` and returns its exit code and what it printed.
 pub fn check(flags: &[&str], url: &str) -> (Option<i32>, String) {
     let output =

@@ -4,7 +4,7 @@ use crate::desk::*;
 use std::net::SocketAddr;
 use weightless::base::{InfoHashes, SwarmKey, V1Hash, V2Hash};
 use weightless::tracker::upkeep::FlushStep;
-use weightless::tracker::{Access, Policy};
+use weightless::tracker::{Access, Lease, Policy};
 use weightless::wire::announce::{AnnounceResponse, AnnouncedHash, Event, Refusal};
 
 fn desk_for(total_peers_max: u64) -> Desk {
@@ -281,6 +281,30 @@ fn restored_clients_of_v1_alone_do_not_join_what_is_v2_only_now() {
     }
     after.announce(v4(3), &leech(by_v2(), 3)).expect("registered");
     assert_eq!((after.told(), after.response.peers4.len()), ((0, 2), 6));
+}
+
+/// A client that registered by the idtorrent route comes back from disk with the lifetime it had.
+#[test]
+fn a_lease_outlives_a_restart_and_no_more() {
+    let mut desk = Desk::open();
+    let now = desk.now();
+    let (from, mut response) = (v4(1), AnnounceResponse::default());
+    let reach = desk.reach;
+    let announced =
+        desk.tracker.announce_for(now, from, &leech(by_v1(), 1), reach, Lease::Registered, &mut response);
+    announced.expect("open");
+    desk.announce(v4(2), &leech(by_v1(), 2)).expect("open");
+    let steps = desk.tracker.flush_all(now);
+    for (seconds, left) in [(899, 2), (902, 1)] {
+        let mut after = Desk::open();
+        (0..seconds).for_each(|_| after.mono_ms += 1000);
+        for step in &steps {
+            if let FlushStep::Slice(slice) = step {
+                assert!(after.tracker.restore(after.now(), slice));
+            }
+        }
+        assert_eq!(after.scrape(by_v1()).incomplete, left, "after {seconds} s");
+    }
 }
 
 /// The last slice may change while a flush is under way, and on a busy tracker it always does.
