@@ -82,8 +82,9 @@ fn height_over(count: usize) -> u32 {
     count.max(1).next_power_of_two().ilog2()
 }
 
-/// Combines hashes at `level` into the one that stands `height` levels above.
-fn fold(hashes: &mut Vec<Hash>, level: u32, height: u32) -> Hash {
+/// Combines hashes at `level` into the one that stands `height` levels above; missing ones are filled up. Leaves the
+/// buffer empty of meaning.
+pub fn fold(hashes: &mut Vec<Hash>, level: u32, height: u32) -> Hash {
     let complete = hashes.len().is_power_of_two() && height_over(hashes.len()) == height;
     let mut filler = if complete { [0; 32] } else { pad(level) };
     for _ in 0..height {

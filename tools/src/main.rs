@@ -19,7 +19,7 @@ mod key;
 mod manual;
 mod nearest;
 mod paint;
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+#[allow(dead_code, unused_imports, reason = "the transfer engine that uses it is being added")]
 mod peer;
 mod progress;
 mod registry;

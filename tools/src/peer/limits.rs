@@ -47,3 +47,16 @@ pub const PEX_TAKEN_FIRST_MAX: usize = 200;
 pub const PEX_TOLD_MAX: usize = 50;
 /// Departures remembered for those who are still to be told; older ones are never told.
 pub const PEX_DEPARTURES_MAX: usize = 1000;
+
+/// Hashes asked for in one message (BEP 52).
+pub const HASHES_ASKED_MAX: u32 = 512;
+/// Hashes served in one message: what other clients may ask for.
+pub const HASHES_SERVED_MAX: u32 = 8192;
+/// Most bytes of hashes that an answer to one of our requests can have: those asked for and an uncle a level.
+pub const HASHES_BYTES_MAX: u32 = 32 * (HASHES_ASKED_MAX + 32);
+/// Requests for hashes under way with one peer.
+pub const HASH_REQUESTS_MAX: usize = 2;
+/// Requests for hashes whose time is over and whose answers may still come, of one peer.
+pub const HASH_REQUESTS_LATE_MAX: usize = 16;
+/// Peers asked for the block hashes of one piece before it is given up.
+pub const BLOCK_HASH_PEERS_MAX: usize = 5;

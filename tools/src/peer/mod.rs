@@ -9,6 +9,7 @@ pub mod candidates;
 pub mod choker;
 pub mod extended;
 pub mod handshake;
+pub mod layers;
 pub mod limits;
 pub mod metadata;
 pub mod pex;
