@@ -18,6 +18,7 @@ mod http;
 mod key;
 mod manual;
 mod nearest;
+mod overrun;
 mod paint;
 #[allow(dead_code, unused_imports, reason = "the transfer engine that uses it is being added")]
 mod peer;

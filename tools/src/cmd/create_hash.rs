@@ -148,7 +148,7 @@ fn remote(
     let outcome = stream::hash(shape, &mut origin, tick, |piece, hashes| pieces.put(piece, hashes));
     match outcome.map_err(|error| origin.broken(&error))? {
         came if came < origin.length => Err(origin.another_length("shorter")),
-        came if came > origin.length => Err(origin.another_length("longer")),
+        came if came > origin.length || origin.is_longer() => Err(origin.another_length("longer")),
         _ => Ok(()),
     }
 }

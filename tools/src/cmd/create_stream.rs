@@ -4,6 +4,7 @@ use crate::Context;
 use crate::failure::{Class, Failure};
 use crate::hash::walk::{Rules, Tree};
 use crate::http::{self, why};
+use crate::overrun::Overrun;
 use percent_encoding::percent_decode_str;
 use std::io::Read;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub struct Origin {
     /// Its bytes as the server announced them.
     pub length: u64,
     body: BodyReader<'static>,
+    overrun: Overrun,
 }
 
 /// Longest wait for a connection, for the head of an answer, and for the next bytes.
@@ -26,11 +28,12 @@ const REDIRECTS_MAX: u32 = 5;
 impl Origin {
     /// Sends the request and reads the head of the answer.
     pub fn open(context: &Context, url: &str) -> Result<Self, Failure> {
-        let agent = http::patient_agent(context, PATIENCE, REDIRECTS_MAX);
-        let answer = agent.get(url).header("Accept-Encoding", "identity").call();
+        let (agent, overrun) = Overrun::watch(&http::patient_agent(context, PATIENCE, REDIRECTS_MAX));
+        let answer =
+            agent.get(url).header("Accept-Encoding", "identity").header("Connection", "close").call();
         let answer = answer.map_err(|error| failure(url, why(&error)))?;
         let length = length(url, &answer)?;
-        Ok(Self { url: url.to_string(), length, body: answer.into_body().into_reader() })
+        Ok(Self { url: url.to_string(), length, body: answer.into_body().into_reader(), overrun })
     }
 
     /// The torrent's files: this one.
@@ -41,6 +44,11 @@ impl Origin {
         };
         let name = name.ok_or_else(|| Failure::usage("cannot derive a name; pass --name"))?;
         Tree::remote(&self.url, name, self.length, rules)
+    }
+
+    /// Whether something came behind the announced end; known when all before it has been read.
+    pub fn is_longer(&self) -> bool {
+        self.overrun.happened()
     }
 
     /// What a failure while reading means.

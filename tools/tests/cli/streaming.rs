@@ -99,11 +99,35 @@ fn five_redirects_are_followed_and_six_are_not() {
     }
 }
 
+/// What a redirect says beside its address counts for nothing, and a server that stays on the line is not waited for.
+#[test]
+fn only_the_file_itself_is_measured() {
+    let there = answer("302 Found\r\nLocation: /f.bin\r\nContent-Length: 2", b"moved and more");
+    let origin = Origin::serving(vec![there, whole(5)]);
+    let place = Place::new();
+    let ran = place.wl(&format!("create --no-register --stream {}/f.bin", origin.url));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let heads = origin.heads();
+    assert!(heads[1].to_lowercase().contains("connection: close"), "{}", heads[1]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/g.bin", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345").unwrap();
+        // Until the client hangs up.
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+    });
+    let ran = place.wl(&format!("create --no-register --stream {url}"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(server.join().unwrap() > 0);
+}
+
 #[test]
 fn what_cannot_be_trusted_is_refused_and_nothing_is_written() {
     let chunked = |length: usize, body: &str| {
         answer(&format!("200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked"), body.as_bytes())
     };
+    let behind = || answer("200 OK\r\nContent-Length: 300000", &generated(300_001));
     let gzip = "200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5";
     for (why, answer, says, code) in [
         ("short", answer("200 OK\r\nContent-Length: 10", b"12345"), "body is shorter than the 10 bytes", 5),
@@ -112,6 +136,8 @@ fn what_cannot_be_trusted_is_refused_and_nothing_is_written() {
         ("unknown", answer("200 OK", b"12345"), "does not say how long", 5),
         ("chunked", answer("200 OK\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"), "does not say how long", 5),
         ("longer", chunked(3, "5\r\n12345\r\n0\r\n\r\n"), "body is longer than the 3 bytes", 5),
+        ("behind", answer("200 OK\r\nContent-Length: 3", b"12345"), "body is longer than the 3 bytes", 5),
+        ("far behind", behind(), "body is longer than the 300000 bytes", 5),
         ("encoded", answer(gzip, b"12345"), "another encoding", 5),
         ("partial", answer("206 Partial\r\nContent-Length: 5", b"12345"), ": 206", 5),
         ("missing", answer("404 Not Found\r\nContent-Length: 0", b""), ": 404", 6),
