@@ -27,6 +27,10 @@ pub fn find(name: &OsStr) -> Result<&'static Command, Failure> {
         return Ok(command);
     }
     let name = name.to_string_lossy();
+    if name.starts_with('-') {
+        return Err(Failure::usage(format!("{name} stands before the command"))
+            .hint("usage: wl COMMAND [flags] [arguments]"));
+    }
     let failure = Failure::usage(format!("unknown command {name}"));
     Err(match nearest(&name, COMMANDS.iter().map(|command| command.name)) {
         Some(near) => failure.hint(format!("did you mean wl {near}?")),

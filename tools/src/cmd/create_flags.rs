@@ -251,6 +251,7 @@ fn input(context: &Context) -> Result<Input, Failure> {
         (Some(_), [_, ..]) => Err(Failure::usage("give either a PATH or --stream URL, not both")),
         (Some(url), []) if is_http(&url) => Ok(Input::Url(url)),
         (Some(_), []) => Err(Failure::usage("--stream must be an absolute http(s) URL")),
+        (None, [path]) if path.is_empty() => Err(Failure::usage("PATH is empty")),
         (None, [path]) if path == "-" => Err(Failure::usage("wl create does not read stdin")),
         (None, [path]) => Ok(Input::Path(PathBuf::from(path))),
         (None, []) => Err(Failure::usage("give a PATH to make a torrent from, or --stream URL")),

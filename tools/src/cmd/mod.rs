@@ -45,6 +45,7 @@ pub const COMMANDS: &[&Command] = &[
 /// The one argument of a command.
 fn one_argument<'c>(context: &'c Context, what: &str) -> Result<&'c OsStr, Failure> {
     match context.args.positional.as_slice() {
+        [one] if one.is_empty() => Err(Failure::usage(format!("{what} is empty"))),
         [one] => Ok(one),
         [] => Err(Failure::usage(format!("missing {what}"))),
         _ => Err(Failure::usage(format!("more than one {what}"))),

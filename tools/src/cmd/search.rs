@@ -90,14 +90,14 @@ fn query(context: &Context) -> Result<String, Failure> {
     }
     for flag in COMMAND.flags.iter().filter(|flag| flag.name != TRACKER.name) {
         let value = context.args.text(flag, &context.env)?;
-        let fits = match flag.name {
-            "sort" => SORTS.contains(&value.as_str()),
-            "limit" => value.parse().is_ok_and(|n: u32| (1..=100).contains(&n)),
-            "offset" => value.parse::<u64>().is_ok(),
-            _ => true,
+        let (fits, rule) = match flag.name {
+            "sort" => (SORTS.contains(&value.as_str()), "is created_at, completions or seeders"),
+            "limit" => (value.parse().is_ok_and(|n: u32| (1..=100).contains(&n)), "must be 1-100"),
+            "offset" => (value.parse::<u64>().is_ok(), "must be a number"),
+            _ => (true, ""),
         };
         if !fits {
-            return Err(Failure::usage(format!("--{}: {}", flag.name, flag.help)));
+            return Err(Failure::usage(format!("--{} {rule}", flag.name)));
         }
         if !value.is_empty() {
             add(flag.name, &value);

@@ -44,6 +44,7 @@ pub const COMMAND: Command = Command {
 
 fn run(context: &Context) -> Result<Done, Failure> {
     let (torrent, place) = match context.args.positional.as_slice() {
+        [torrent, ..] if torrent.is_empty() => return Err(Failure::usage("SOURCE is empty")),
         [torrent] => (torrent, PathBuf::from(".")),
         [torrent, place] => (torrent, PathBuf::from(place)),
         [] => return Err(Failure::usage("missing SOURCE")),

@@ -19,7 +19,10 @@ pub const COMMAND: Command = Command {
 };
 
 /// Prints the version. Commit and date come from the build, through BUILD_COMMIT and BUILD_DATE.
-pub fn run(_: &Context) -> Result<Done, Failure> {
+pub fn run(context: &Context) -> Result<Done, Failure> {
+    if !context.args.positional.is_empty() {
+        return Err(Failure::usage("wl version takes no argument"));
+    }
     let version = env!("CARGO_PKG_VERSION");
     let commit = option_env!("BUILD_COMMIT").unwrap_or("unknown");
     let date = option_env!("BUILD_DATE").unwrap_or("unknown");

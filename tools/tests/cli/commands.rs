@@ -27,10 +27,26 @@ fn help_is_everywhere_and_usage_errors_name_a_remedy() {
         ("create --format v3 f", "--format is hybrid, v1 or v2"),
         ("create f --name", "flag --name needs a value"),
         ("show", "missing SOURCE"),
+        ("--verbose create f", "--verbose stands before the command"),
+        ("version x", "takes no argument"),
+        ("search --limit 0", "--limit must be 1-100"),
+        ("search --sort x", "--sort is created_at, completions or seeders"),
     ] {
         let ran = place.wl(line);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line}");
         assert!(ran.stderr.contains(says) && ran.stderr.starts_with("wl: "), "{line}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_empty_argument_is_said_to_be_empty() {
+    for (words, says) in [
+        (["create", ""], "PATH is empty"),
+        (["show", ""], "SOURCE is empty"),
+        (["takedown", ""], "HASH is empty"),
+    ] {
+        let ran = Place::new().run(&words);
+        assert_eq!((ran.code, ran.stderr), (2, format!("wl: {says}\n")));
     }
 }
 
