@@ -25,13 +25,13 @@ pub struct Unreachable(pub String);
 
 /// A client whose requests take at most `timeout` and follow at most `redirects`.
 pub fn agent(context: &Context, timeout: Duration, redirects: u32) -> ureq::Agent {
-    config(context, redirects).timeout_global(Some(timeout)).build().into()
+    narrated(context, redirects).timeout_global(Some(timeout)).build().into()
 }
 
 /// A client for answers of any length: only a pause longer than `patience` ends them.
 pub fn patient_agent(context: &Context, patience: Duration, redirects: u32) -> ureq::Agent {
     let patience = Some(patience);
-    config(context, redirects)
+    narrated(context, redirects)
         .timeout_resolve(patience)
         .timeout_connect(patience)
         .timeout_recv_response(patience)
@@ -40,13 +40,17 @@ pub fn patient_agent(context: &Context, patience: Duration, redirects: u32) -> u
         .into()
 }
 
-fn config(context: &Context, redirects: u32) -> ConfigBuilder<AgentScope> {
-    let config = ureq::Agent::config_builder();
-    let config = if context.voice.is_detailed() { config.middleware(narrate) } else { config };
-    config
+fn narrated(context: &Context, redirects: u32) -> ConfigBuilder<AgentScope> {
+    let config = config(context.env.proxy.clone(), redirects);
+    if context.voice.is_detailed() { config.middleware(narrate) } else { config }
+}
+
+/// What all our clients have in common: statuses are values, and we say who we are.
+pub fn config(proxy: Option<ureq::Proxy>, redirects: u32) -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder()
         .max_redirects(redirects)
         .http_status_as_error(false)
-        .proxy(context.env.proxy.clone())
+        .proxy(proxy)
         .user_agent(concat!("wl/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -9,6 +9,8 @@ mod cmd;
 mod columns;
 #[expect(dead_code, reason = "the transfer engine that uses it is being added")]
 mod content;
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+mod drive;
 mod env;
 mod failure;
 mod flags;

@@ -6,6 +6,8 @@
 //! not judged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -148,14 +150,30 @@ pub struct Guard {
     pub purpose: Purpose,
     /// How far its URLs are trusted.
     pub trust: Trust,
+    /// Set by each lookup: whether an allowed address is public.
+    met_public: Arc<AtomicBool>,
     names: DefaultResolver,
 }
 
 impl Guard {
     /// One for a client.
-    pub fn new(purpose: Purpose, trust: Trust) -> Self {
-        Self { purpose, trust, names: DefaultResolver::default() }
+    pub fn new(purpose: Purpose, trust: Trust, met_public: Arc<AtomicBool>) -> Self {
+        Self { purpose, trust, met_public, names: DefaultResolver::default() }
     }
+}
+
+/// The same judgement on a URL whose host is an address written out, for when somebody else resolves names. Says where
+/// it leads; `None` for a name.
+pub fn check_written(purpose: Purpose, trust: Trust, uri: &Uri) -> Result<Option<Reach>, Forbidden> {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_local =
+        host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    let written = if is_local { Some(Ipv4Addr::LOCALHOST.into()) } else { host.parse::<IpAddr>().ok() };
+    let Some(ip) = written else { return Ok(None) };
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    check(purpose, trust, SocketAddr::new(ip, port), path)?;
+    Ok(Some(reach(ip)))
 }
 
 impl Resolver for Guard {
@@ -175,6 +193,8 @@ impl Resolver for Guard {
                 Err(forbidden) => reason = Some(forbidden),
             }
         }
+        let public = allowed.iter().any(|address| reach(address.ip()) == Reach::Public);
+        self.met_public.store(public, Ordering::Relaxed);
         match reason {
             Some(reason) if allowed.is_empty() => Err(ureq::Error::Other(Box::new(reason))),
             _ => Ok(allowed),
@@ -271,6 +291,22 @@ mod tests {
         }
         assert!(may(Purpose::WebSeed, Trust::Found, "203.0.113.5:80", "/f?x=1"), "public: any path");
         assert!(may(Purpose::WebSeed, Trust::FoundBehindPublic, "203.0.113.6:80", "/f?x=1"));
+    }
+
+    #[test]
+    fn an_address_written_out_is_judged_without_a_lookup() {
+        let judge = |url: &str| check_written(Purpose::Tracker, Trust::Found, &url.parse().expect(url));
+        for url in [
+            "http://169.254.169.254/announce",
+            "http://[fe80::1]:8080/announce",
+            "http://localhost:8080/other",
+            "http://203.0.113.5:25/announce",
+        ] {
+            assert!(judge(url).is_err(), "{url}");
+        }
+        assert_eq!(judge("http://a.localhost:8080/announce"), Ok(Some(Reach::Private)));
+        assert_eq!(judge("https://203.0.113.5/announce"), Ok(Some(Reach::Public)));
+        assert_eq!(judge("http://example.org:25/announce"), Ok(None));
     }
 
     #[test]

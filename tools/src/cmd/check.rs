@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use std::fmt::Write;
 use std::time::Duration;
 use weightless::base::{PeerId, V1Hash, V2Hash};
-use weightless::wire::announce::AnnouncedHash;
+use weightless::wire::announce::{AnnounceRequest, AnnouncedHash, Event};
 
 /// The table of `wl check`.
 pub const COMMAND: Command = Command {
@@ -60,6 +60,26 @@ pub struct Question {
     pub port: u16,
 }
 
+impl Question {
+    /// The announce that asks it.
+    pub fn request(&self, event: Event) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: self.hash,
+            peer_id: self.peer_id,
+            port: self.port,
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(1),
+            event,
+            peers_wanted: Some(PEERS_WANTED),
+        }
+    }
+}
+
+/// All our announces are those of one client.
+pub const KEY: u32 = 0x776c_6368;
+const PEERS_WANTED: u32 = 5;
+
 fn run(context: &Context) -> Result<Done, Failure> {
     let url = one_argument(context, "URL")?;
     let url = url.to_str().ok_or_else(|| Failure::usage("URL is not UTF-8"))?;
@@ -72,7 +92,7 @@ fn run(context: &Context) -> Result<Done, Failure> {
     peer_id[13..].copy_from_slice(format!("{:07}", context.env.unix % 10_000_000).as_bytes());
     let question = Question { hash, peer_id: PeerId(peer_id), port: 6881 };
     let steps = match url.split_once("://") {
-        Some(("udp", rest)) => check_udp::ask(rest, &question)?,
+        Some(("udp", _)) => check_udp::ask(url, &question)?,
         Some(("http" | "https", _)) => check_http::ask(context, url, &question)?,
         _ => return Err(Failure::usage("URL must begin with http://, https:// or udp://")),
     };

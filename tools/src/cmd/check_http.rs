@@ -1,14 +1,16 @@
 //! `wl check` over HTTP (BEP 3, BEP 48).
 
-use super::check::{Answer, Question, Step};
+use super::check::{Answer, KEY, Question, Step};
+use crate::drive::announce_url;
 use crate::failure::Failure;
 use crate::{Context, http};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use ureq::http::Request;
-use weightless::wire::announce::AnnouncedHash;
+use weightless::wire::announce::Event;
 use weightless::wire::bencode::{Form, Limits, Value as Bencode, parse};
+use weightless::wire::tracker_client as client;
 
 /// Asks the tracker behind `url`, an announce URL or the base of one.
 pub fn ask(context: &Context, url: &str, question: &Question) -> Result<Vec<Step>, Failure> {
@@ -18,27 +20,16 @@ pub fn ask(context: &Context, url: &str, question: &Question) -> Result<Vec<Step
         None => format!("{}/announce", url.trim_end_matches('/')),
     };
     let agent = http::agent(context, PATIENCE, 3);
-    let hash = escaped(match &question.hash {
-        AnnouncedHash::Short(key) => &key.0,
-        AnnouncedHash::Full(hash) => &hash.0,
-    });
-    let announce = |event: &str| {
-        let mark = if announce_url.contains('?') { '&' } else { '?' };
-        format!(
-            "{announce_url}{mark}info_hash={hash}&peer_id={}&port={}&uploaded=0&downloaded=0&left=1&compact=1\
-             &numwant=5&event={event}",
-            escaped(&question.peer_id.0),
-            question.port
-        )
-    };
-    let mut steps = vec![step(&agent, "announce", &announce("started"), announced)];
+    let announce = |event| announce_url::http(&announce_url, &question.request(event), KEY);
+    let mut steps = vec![step(&agent, "announce", &announce(Event::Started), announced)];
     if let Some((front, back)) = announce_url.rsplit_once("announce") {
-        let mark = if back.contains('?') { '&' } else { '?' };
-        let scrape = format!("{front}scrape{back}{mark}info_hash={hash}");
+        let mut query = Vec::new();
+        client::write_scrape_query(&mut query, &[question.hash]);
+        let scrape = announce_url::with_query(&format!("{front}scrape{back}"), &query);
         steps.push(step(&agent, "scrape", &scrape, scraped));
     }
     if matches!(steps[0].answer, Answer::Served(_)) {
-        step(&agent, "leave", &announce("stopped"), |_| Vec::new());
+        step(&agent, "leave", &announce(Event::Stopped), |_| Vec::new());
     }
     Ok(steps)
 }
@@ -104,10 +95,6 @@ fn scraped(answer: &Bencode<'_>) -> Figures {
         }
     }
     figures
-}
-
-fn escaped(bytes: &[u8]) -> String {
-    percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 const PATIENCE: Duration = Duration::from_secs(15);

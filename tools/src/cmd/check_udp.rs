@@ -1,18 +1,20 @@
 //! `wl check` over UDP (BEP 15, BEP 41).
 
-use super::check::{Answer, Question, Step};
+use super::check::{Answer, KEY, Question, Step};
+use crate::drive::announce_url;
 use crate::failure::{Class, Failure};
 use serde_json::json;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
-use weightless::wire::announce::{AnnounceRequest, Event};
+use weightless::wire::announce::Event;
 use weightless::wire::tracker_client::{self as client, UdpReply};
 use weightless::wire::udp_tracker as wire;
 
-/// Asks the tracker at `rest`, the URL without its scheme.
-pub fn ask(rest: &str, question: &Question) -> Result<Vec<Step>, Failure> {
-    let (place, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+/// Asks the tracker at `url`.
+pub fn ask(url: &str, question: &Question) -> Result<Vec<Step>, Failure> {
+    let no_port = || Failure::usage("the URL of a UDP tracker needs a port");
+    let (place, path) = announce_url::udp(url).ok_or_else(no_port)?;
     let no_host = |why: String| Failure::new(Class::Network, format!("{place}: {why}"));
     let mut found = place.to_socket_addrs().map_err(|error| no_host(error.to_string()))?;
     let address = found.next().ok_or_else(|| no_host("host not found".into()))?;
@@ -116,24 +118,12 @@ fn why(error: &std::io::Error) -> String {
 
 /// An announce; the path of the URL goes along as BEP 41 has it, because a passkey may be in it.
 fn announce(connection_id: u64, question: &Question, path: &str, event: Event) -> Vec<u8> {
-    let request = AnnounceRequest {
-        info_hash: question.hash,
-        peer_id: question.peer_id,
-        port: question.port,
-        uploaded: 0,
-        downloaded: 0,
-        left: Some(1),
-        event,
-        peers_wanted: Some(PEERS_WANTED),
-    };
     let mut packet = Vec::new();
-    // Connect, announce and leave are one client.
-    let sender = client::Sender { address: Ipv4Addr::UNSPECIFIED, key: TRANSACTION };
-    client::write_udp_announce(&mut packet, connection_id, TRANSACTION, &request, sender);
+    let sender = client::Sender { address: Ipv4Addr::UNSPECIFIED, key: KEY };
+    client::write_udp_announce(&mut packet, connection_id, TRANSACTION, &question.request(event), sender);
     client::write_url_data(&mut packet, path.as_bytes());
     packet
 }
 
 const TRANSACTION: u32 = 0x776c_6368;
-const PEERS_WANTED: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(4);
