@@ -3,15 +3,13 @@
 use crate::Context;
 use crate::failure::{Class, Failure};
 use crate::hash::finished::Finished;
-use crate::hash::piece::PieceHashes;
+use crate::hash::judge::Judge;
 use crate::hash::pool::{self, Plan, Source};
 use crate::progress::Progress;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use weightless::torrent::merkle::{self, Hash};
 use weightless::torrent::names::{Platform, disk_paths};
 use weightless::torrent::{File, Metainfo, Shape};
 
@@ -109,8 +107,7 @@ pub fn check(
         faults.push(fault);
     }
     let mut good = vec![false; count];
-    let mut unproven: BTreeMap<usize, Vec<Hash>> = BTreeMap::new();
-    let mut contradiction = false;
+    let mut judge = Judge::new(metainfo);
     let plan = Plan { kind: metainfo.kind(), layout, sources: &sources, threads };
     let progress = RefCell::new(Progress::new(context, "verifying", metainfo.total_bytes()));
     let files = metainfo.files();
@@ -128,23 +125,23 @@ pub fn check(
         |piece, outcome| {
             tell(piece);
             if let Ok(hashes) = outcome {
-                let judged = judge(metainfo, piece, &hashes, &mut unproven);
-                contradiction |= judged.is_none();
+                let judged = judge.piece(piece, &hashes);
                 if let Some(slot) = good.get_mut(piece as usize) {
-                    *slot = judged == Some(true);
+                    *slot = judged;
                 }
             }
-            !contradiction
+            !judge.is_contradicted()
         },
     );
     progress.borrow_mut().end();
-    contradiction |= prove(metainfo, &unproven, &mut good);
-    if contradiction {
+    judge.prove(&mut good);
+    if judge.is_contradicted() {
         return Err(Failure::new(Class::Verification, "v1 and v2 hashes describe different data"));
     }
     Ok(Verdict { good, faults })
 }
 
+/// What is wrong with a file before it is read.
 fn size_fault(file: &File, metadata: io::Result<Metadata>) -> Option<String> {
     if file.symlink {
         return None;
@@ -157,49 +154,4 @@ fn size_fault(file: &File, metadata: io::Result<Metadata>) -> Option<String> {
         }
         Ok(_) => None,
     }
-}
-
-/// Whether a piece is good; `None` when its v1 and v2 hashes contradict each other. A piece whose v2 hash is not in the
-/// torrent is kept for [`prove`].
-fn judge(
-    metainfo: &Metainfo,
-    piece: u64,
-    hashes: &PieceHashes,
-    unproven: &mut BTreeMap<usize, Vec<Hash>>,
-) -> Option<bool> {
-    let v1 = hashes.sha1.map(|sha1| metainfo.piece_sha1(piece) == Some(sha1));
-    let Some(sha256) = hashes.sha256 else { return v1.or(Some(false)) };
-    let layout = metainfo.layout();
-    let file = layout.segments(layout.piece(piece)).next()?.file;
-    let in_file = piece - layout.pieces_of(file).start;
-    let Some(expected) = metainfo.piece_sha256(file, in_file) else {
-        let pieces = layout.pieces_of(file);
-        let layer =
-            unproven.entry(file).or_insert_with(|| vec![[0; 32]; (pieces.end - pieces.start) as usize]);
-        if let Some(slot) = layer.get_mut(in_file as usize) {
-            *slot = sha256;
-        }
-        return Some(v1.unwrap_or(true));
-    };
-    let v2 = expected == sha256;
-    if v1.is_some_and(|v1| v1 != v2) { None } else { Some(v2) }
-}
-
-/// Files without a layer in the torrent: all their pieces together must hash to the root. For v2-only nothing says which
-/// piece is bad. Says whether a file that v1 calls good does not have its v2 root.
-fn prove(metainfo: &Metainfo, unproven: &BTreeMap<usize, Vec<Hash>>, good: &mut [bool]) -> bool {
-    let mut contradiction = false;
-    for (&file, layer) in unproven {
-        let range = metainfo.layout().pieces_of(file);
-        let Some(pieces) = good.get_mut(range.start as usize..range.end as usize) else { continue };
-        let root = metainfo.files().get(file).and_then(|file| file.root);
-        let proven = Some(merkle::file_root(layer.clone(), metainfo.piece_length())) == root;
-        let complete = pieces.iter().all(|&good| good);
-        if metainfo.hashes().v1().is_none() {
-            pieces.iter_mut().for_each(|good| *good &= proven);
-        } else {
-            contradiction |= complete != proven;
-        }
-    }
-    contradiction
 }

@@ -4,6 +4,7 @@
 pub mod chunks;
 pub mod finished;
 pub mod glob;
+pub mod judge;
 pub mod piece;
 pub mod pool;
 pub mod stream;

@@ -60,6 +60,11 @@ impl PieceHasher {
         }
     }
 
+    /// The block hashes of the piece so far.
+    pub fn leaves(&self) -> &[Hash] {
+        &self.leaves
+    }
+
     /// Ends the piece and starts the next.
     pub fn finish(&mut self, node: Node) -> PieceHashes {
         let sha1 = (self.kind != Kind::V2).then(|| self.sha1.finalize_reset().into());
