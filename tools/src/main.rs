@@ -7,8 +7,10 @@
 mod announce;
 mod cmd;
 mod columns;
-#[expect(dead_code, reason = "the transfer engine that uses it is being added")]
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod content;
+#[allow(dead_code, unused_imports, reason = "the transfer engine that uses it is being added")]
+mod disk;
 #[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod drive;
 mod env;
