@@ -7,6 +7,8 @@ pub mod base;
 #[cfg(feature = "daemon")]
 pub mod config;
 #[cfg(feature = "daemon")]
+pub mod hub;
+#[cfg(feature = "daemon")]
 pub mod logging;
 pub mod mailbox;
 #[cfg(feature = "daemon")]

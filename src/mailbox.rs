@@ -1,12 +1,14 @@
 //! Every message between threads. Nothing else is shared: no locks, no atomics on the request path.
 //!
 //! Reactor to store: `ToWriter` and `ToReader`. Store to reactor: `FromStore`. All channels are bounded by
-//! `STORE_QUEUE_MAX`; a full one is an honest 503, never a wait.
+//! `STORE_QUEUE_MAX`; a full one is an honest 503, never a wait. Between the store and the hub's thread: `ToHub` and
+//! `FromHub`.
 
 use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, HashText, Question};
 pub use crate::tracker::snapshot::{FormerPeer, SliceSnapshot};
+pub use crate::tracker::usage::{Base, Cut, CutRow, StoredSession};
 
 /// Names the HTTP request that waits for an answer: a connection and the request's number on it. An answer whose
 /// ticket is no longer known (the client left) is dropped.
@@ -81,10 +83,18 @@ pub enum ToWriter {
     Snapshot(SliceSnapshot),
     /// Completed downloads of registered entries since the last message: entry and the new total.
     Completions(Vec<(InfoHashes, u64)>),
+    /// Bytes counted for users since the last cut, and what their sessions are measured against from now on: all of it
+    /// in one commit, with `Flush` or with an earlier one.
+    Usage(Cut),
+    /// What the hub's thread has to say.
+    Hub(FromHub),
     /// Everything of one flush has been handed over: commit it, and say so by `Flushed`.
     Flush,
     /// Commit what is waiting, then end. The last message.
-    Stop,
+    Stop {
+        /// Whether there is time for one more request to the hub.
+        last_send: bool,
+    },
 }
 
 impl ToWriter {
@@ -97,7 +107,8 @@ impl ToWriter {
             | Self::Unblock { ticket, .. }
             | Self::Verify { ticket, .. } => Some(*ticket),
             Self::UploadPart { .. } | Self::UploadGone { .. } => None,
-            Self::Snapshot(_) | Self::Completions(_) | Self::Flush | Self::Stop => None,
+            Self::Snapshot(_) | Self::Completions(_) | Self::Usage(_) => None,
+            Self::Hub(_) | Self::Flush | Self::Stop { .. } => None,
         }
     }
 }
@@ -145,9 +156,15 @@ pub enum FromStore {
         slices: Vec<u8>,
         /// The entries whose completed downloads were in it.
         completed: Vec<InfoHashes>,
+        /// How many cuts of usage were in it.
+        cuts: u32,
+        /// Those cuts, when it did not go through.
+        lost: Vec<Cut>,
         /// False: keep them marked as changed, and try again.
         durable: bool,
     },
+    /// The accounts on disk have changed, or the hub has answered.
+    Usage(UsageReport),
     /// A commit went through.
     Committed {
         /// What for.
@@ -171,6 +188,89 @@ pub enum CommitKind {
     Registry,
     /// A flush alone.
     Flush,
+    /// A batch for the hub: made, or done with.
+    Usage,
+}
+
+/// Mail to the thread that speaks with the hub. At most one batch is with it at any time.
+#[derive(PartialEq, Eq, Debug)]
+pub enum ToHub {
+    /// Send this until there is an answer that ends it.
+    Batch(UsageBatch),
+    /// The daemon ends: what waits is to be tried once more, now; what is sent from now on is tried once.
+    Last,
+}
+
+/// A sealed batch: bytes of users under an id, which never means anything else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageBatch {
+    /// 32 lower-case hex digits.
+    pub sync_id: String,
+    /// In the order of their user ids.
+    pub items: Vec<UsageItem>,
+    /// The hub has refused it before: one try, then it waits for the next hour.
+    pub is_rejected: bool,
+}
+
+/// What one user is credited with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageItem {
+    /// Who.
+    pub user: String,
+    /// Bytes uploaded, at most `BATCH_ITEM_BYTES_MAX`.
+    pub uploaded: u64,
+    /// Bytes downloaded, likewise.
+    pub downloaded: u64,
+}
+
+/// Mail from the hub's thread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FromHub {
+    /// Whether there is a hub to send to: at start, and after every reload.
+    On(bool),
+    /// What came of one request.
+    Answered {
+        /// Of which batch.
+        sync_id: String,
+        /// What it means.
+        verdict: HubVerdict,
+        /// The status; 0 when there was no answer.
+        status: u16,
+        /// When.
+        at: UnixSeconds,
+    },
+    /// It is time to try the rejected batches again.
+    TryRejected,
+    /// Nothing will be tried now, although the daemon ends: the hub does not take our key.
+    NotNow,
+}
+
+/// What the hub's answer to a batch means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HubVerdict {
+    /// It is applied.
+    Applied,
+    /// Nobody knows: the hub's thread will try again.
+    Retry,
+    /// The key is wrong: the same, after a long while.
+    Forbidden,
+    /// The hub will not have it.
+    Rejected,
+}
+
+/// The accounts on disk and the hub's answers, for the metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UsageReport {
+    /// Bytes not in a batch yet: up, down.
+    pub backlog: [u64; 2],
+    /// Bytes in batches, rejected ones too: up, down.
+    pub batched: [u64; 2],
+    /// Rejected batches.
+    pub rejected: u64,
+    /// Answers since start, by `HubVerdict`.
+    pub answers: [u64; 4],
+    /// When the hub last said 200; 0 for never.
+    pub last_success: UnixSeconds,
 }
 
 /// Kinds of failures of the database.
@@ -221,6 +321,10 @@ pub struct Loaded {
     pub slices: Vec<SliceSnapshot>,
     /// The clients of another program's file, the first time it is opened.
     pub former_peers: Vec<FormerPeer>,
+    /// What the sessions of accounting were last measured against.
+    pub sessions: Vec<StoredSession>,
+    /// What the accounts hold.
+    pub usage: UsageReport,
     /// The key of the peer-id digests inside the slices, kept so that they still mean the same.
     pub tag_key: u64,
 }

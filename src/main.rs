@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use weightless::base::limits;
+use weightless::base::{Now, limits};
 use weightless::config::{
-    Command, Config, ConfigError, CorsOrigin, DbPath, Probe, Source, unknown_variables,
+    Command, Config, ConfigError, CorsOrigin, DbPath, HubFormat, Probe, unknown_variables,
 };
+use weightless::hub::{self, Hub};
 use weightless::logging::{self, Lines};
 use weightless::reactor::{self, Ended, Ends, Listen, Reactor, Seat};
 use weightless::server::{Origins, ProcessStats, Server, Settings};
@@ -27,10 +28,7 @@ fn main() -> ExitCode {
         Ok(Command::CheckConfig(config)) => check_config(&config),
         Ok(Command::HealthCheck(config)) => health_check(&config),
         Ok(Command::Backup(config, to)) => backup(&config, &to),
-        Ok(Command::UsageStatus(_)) => {
-            eprintln!("weightless: usage accounting is not in use");
-            ExitCode::FAILURE
-        }
+        Ok(Command::UsageStatus(config)) => usage_status(&config),
         Ok(Command::Run(config)) => run(&config),
         Err(error) => {
             eprintln!("weightless: {error}");
@@ -79,17 +77,27 @@ fn backup(config: &Config, to: &Path) -> ExitCode {
     }
 }
 
+/// What the accounts of a database hold, also while a tracker serves from it.
+fn usage_status(config: &Config) -> ExitCode {
+    let DbPath::File(path) = &config.db_path else {
+        eprintln!("weightless: --usage-status: DB_PATH is :memory:, there is nothing to read");
+        return ExitCode::from(2);
+    };
+    match store::usage_status(path) {
+        Ok(text) => say(&text),
+        Err(error) => {
+            eprintln!("weightless: --usage-status: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(config: &Config) -> ExitCode {
     let log = logging::start(config.log_format, config.log_filter());
     logging::end_on_panic();
     let names = std::env::vars_os().map(|(name, _)| name);
     let unknown = unknown_variables(names);
     config.warnings.iter().chain(&unknown).for_each(|warning| log::warn!("{warning}"));
-    for name in
-        NOT_IN_USE.iter().filter(|name| !matches!(config.origin.of(name), None | Some(Source::Default)))
-    {
-        log::warn!("{name} is set, but nothing uses it yet");
-    }
     if rustix::process::geteuid().is_root() {
         log::warn!("running as root, which nothing here needs: use a user of its own");
     }
@@ -142,12 +150,30 @@ fn serve(config: &Config, log: Lines) -> Result<Ended, String> {
         from_store: store.from_store.clone(),
         lists: watcher.as_ref().map_or_else(crossbeam_channel::never, |watcher| watcher.lists.clone()),
     };
+    let telling = Arc::new(RwLock::new(hub_settings(config)));
+    let (to_writer, batches, hub_seed) = (store.to_writer.clone(), store.hub_mail.clone(), random_u64()?);
+    // Its thread is there from the first time that there is a hub.
+    let mut hub: Option<Hub> = None;
+    let mut tell = move |config: &Config| {
+        let settings = hub_settings(config);
+        let is_on = settings.is_some();
+        *telling.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        match &hub {
+            Some(hub) => hub.look_now(),
+            None if is_on => {
+                hub = Some(Hub::start(telling.clone(), hub_seed, to_writer.clone(), batches.clone()));
+            }
+            None => {}
+        }
+    };
+    tell(config);
     let mut current = config.clone();
-    let reload = Box::new(move |server: &mut Server| {
+    let reload = Box::new(move |now: Now, server: &mut Server| {
         if let Some(watcher) = &watcher {
             watcher.look_now();
         }
-        reload(&mut current, server, descriptors);
+        reload(&mut current, now, server, descriptors);
+        tell(&current);
         log.set_filter(current.log_filter());
         *passkey.write().unwrap_or_else(PoisonError::into_inner) = passkey_key(&current);
     });
@@ -162,7 +188,7 @@ fn serve(config: &Config, log: Lines) -> Result<Ended, String> {
 }
 
 /// SIGHUP: takes over what may change. A value that cannot be read leaves everything as it was.
-fn reload(current: &mut Config, server: &mut Server, descriptors: u64) {
+fn reload(current: &mut Config, now: Now, server: &mut Server, descriptors: u64) {
     let newer = match load_config() {
         Ok(Command::Run(newer)) => newer,
         Ok(_) => return,
@@ -173,7 +199,7 @@ fn reload(current: &mut Config, server: &mut Server, descriptors: u64) {
     }
     match settings(current, descriptors) {
         Ok(settings) => {
-            server.reload(settings);
+            server.reload(now, settings);
             log::info!("settings reloaded");
         }
         Err(error) => log::error!("settings are not reloaded: {error}"),
@@ -233,6 +259,18 @@ fn settings(config: &Config, descriptors: u64) -> Result<Settings, String> {
         connections_max: u64::from(wanted).min(possible) as u32,
         process: process_stats,
         version: (VERSION, COMMIT),
+    })
+}
+
+fn hub_settings(config: &Config) -> Option<hub::Settings> {
+    Some(hub::Settings {
+        url: config.hub_url.clone()?,
+        key: config.registry_key.as_ref().map(|key| key.bytes().to_vec()),
+        format: match config.hub_format {
+            HubFormat::Keyed => hub::Format::Keyed,
+            HubFormat::Legacy => hub::Format::Legacy,
+        },
+        version: VERSION,
     })
 }
 
@@ -366,8 +404,6 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-/// Settings that are read and checked, and wait for the rooms that will use them.
-const NOT_IN_USE: &[&str] = &["HUB_URL", "HUB_FORMAT"];
 /// How long a health check waits in all; the daemon itself gives its store 2 s.
 const PROBE: Duration = Duration::from_millis(2_700);
 const VERSION: &str = env!("CARGO_PKG_VERSION");

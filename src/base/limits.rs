@@ -53,6 +53,22 @@ pub const LONG_ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub const STORE_QUEUE_MAX: usize = 1024;
 /// Bytes of request bodies that share one transaction; one more body is taken when the sum is still below.
 pub const STORE_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Sessions of accounting; the clients of further ones are served, but not counted. 0.8 GiB of them.
+pub const USAGE_SESSIONS_MAX: usize = 8_388_608;
+/// Sessions of one user, so that nobody can take the room of the others.
+pub const USER_SESSIONS_MAX: u32 = 65_536;
+/// Sessions in one cut; when more have changed, the next cut follows as soon as this one is on disk.
+pub const USAGE_CUT_SESSIONS: usize = 65_536;
+/// Users in one batch for the hub.
+pub const BATCH_USERS_MAX: usize = 1_000;
+/// Bytes of one user in a batch, each way: what JavaScript can count. The rest goes with the next.
+pub const BATCH_ITEM_BYTES_MAX: u64 = (1 << 53) - 1;
+/// Batches sent to the hub between two cuts.
+pub const BATCHES_A_TICK: u32 = 20;
+/// Rejected batches kept; with more of them nothing new is sealed, and bytes stay in the pool.
+pub const REJECTED_BATCHES_MAX: u64 = 1_000;
+/// Bytes read of the hub's answers.
+pub const HUB_ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Slices of the swarm table, one for each first byte of a key.
 pub const TABLE_SLICES: usize = 256;
 

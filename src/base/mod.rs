@@ -8,6 +8,7 @@ pub mod peer_id;
 pub mod rng;
 pub mod roff;
 pub mod rope;
+pub mod user_id;
 
 pub use cidr::Cidr;
 pub use info_hash::{InfoHashes, SwarmKey, V1Hash, V2Hash};
@@ -15,3 +16,4 @@ pub use now::{Millis, Now, UnixSeconds};
 pub use peer_id::PeerId;
 pub use rng::Rng;
 pub use rope::Rope;
+pub use user_id::UserId;

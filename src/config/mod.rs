@@ -151,6 +151,7 @@ impl Config {
         let (origin, warnings) = source::settle(personality, values, env, file)?;
         let mut config = Box::new(Self::build(origin, warnings)?);
         config.warn_of_weak_secret();
+        config.warn_of_legacy_hub();
         Ok(match action {
             Action::CheckConfig => Command::CheckConfig(config),
             Action::UsageStatus => Command::UsageStatus(config),
@@ -193,6 +194,14 @@ impl Config {
             self.warnings.push(format!(
                 "TRACKER_SECRET is easy to guess: use at least {WEAK_SECRET_BYTES} random bytes, it signs every passkey"
             ));
+        }
+    }
+
+    fn warn_of_legacy_hub(&mut self) {
+        if self.hub_url.is_some() && self.hub_format == HubFormat::Legacy {
+            self.warnings.push(
+                "HUB_FORMAT=legacy has no ids: when an answer of the hub is lost, what it applied is counted twice".into(),
+            );
         }
     }
 

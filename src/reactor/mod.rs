@@ -18,6 +18,7 @@ mod udp;
 
 pub use sockets::{Bound, Listen, bind};
 
+use crate::base::Now;
 use crate::base::limits::UDP_DATAGRAM_BYTES;
 use crate::mailbox::{FromStore, ToReader, ToWriter};
 use crate::server::{Mail, Server};
@@ -58,6 +59,9 @@ pub enum Ended {
     TooLate,
 }
 
+/// What to do on SIGHUP.
+pub type Reload = Box<dyn FnMut(Now, &mut Server)>;
+
 /// The loop and everything it polls.
 pub struct Reactor {
     poll: Poll,
@@ -74,7 +78,7 @@ pub struct Reactor {
     letters: Vec<(usize, SocketAddr, Asked)>,
     reply: Vec<u8>,
     /// What to do on SIGHUP.
-    reload: Box<dyn FnMut(&mut Server)>,
+    reload: Reload,
 }
 
 impl Reactor {
@@ -114,7 +118,7 @@ impl Reactor {
         for event in events {
             match event.token() {
                 WAKER => {}
-                SIGNALS => asked_to_end = self.signalled().or(asked_to_end),
+                SIGNALS => asked_to_end = self.signalled(now).or(asked_to_end),
                 Token(at) if at < UDP_TOKENS => push_once(&mut self.udp_again, at),
                 token => self.connections.event(token, event),
             }
@@ -139,7 +143,7 @@ impl Reactor {
 
     /// Answers the datagrams that are there, so many that the other sockets get their turn. Some are received before the
     /// first is answered, so that the machine can look ahead.
-    fn datagrams(&mut self, now: crate::base::Now, at: usize) {
+    fn datagrams(&mut self, now: Now, at: usize) {
         let Some(door) = self.udp.get_mut(at) else { return };
         for _ in 0..DATAGRAMS_A_TURN / FORESEEN_MAX {
             self.letters.clear();
@@ -173,7 +177,7 @@ impl Reactor {
         push_once(&mut self.udp_again, at);
     }
 
-    fn post(&mut self, now: crate::base::Now) {
+    fn post(&mut self, now: Now) {
         while let Some(mail) = self.server.next_mail() {
             let refused = match mail {
                 Mail::Write(write) => {
@@ -189,11 +193,11 @@ impl Reactor {
         self.connections.go_on(now, &mut self.server, self.poll.registry());
     }
 
-    fn signalled(&mut self) -> Option<i32> {
+    fn signalled(&mut self, now: Now) -> Option<i32> {
         let mut end = None;
         for signal in self.signals.pending() {
             match signal {
-                SIGHUP => (self.reload)(&mut self.server),
+                SIGHUP => (self.reload)(now, &mut self.server),
                 signal => end = Some(signal),
             }
         }
@@ -229,7 +233,7 @@ impl Reactor {
             }
         }
         let now = self.clock.read();
-        self.server.stop(now);
+        self.server.stop(now, HARD_LIMIT_MS.saturating_sub(now.mono - begun) >= LAST_SEND_MS);
         while let Some(mail) = self.server.next_mail() {
             // The store may be slow, and it is still sending: what it sends is taken so that neither waits for ever.
             match mail {
@@ -282,12 +286,7 @@ pub struct Seat {
 
 impl Seat {
     /// Puts the machine and the store in and registers every socket.
-    pub fn with(
-        self,
-        server: Server,
-        store: Ends,
-        reload: Box<dyn FnMut(&mut Server)>,
-    ) -> io::Result<Reactor> {
+    pub fn with(self, server: Server, store: Ends, reload: Reload) -> io::Result<Reactor> {
         let Self { poll, signals, bound } = self;
         let mut udp = bound.udp;
         for (at, door) in udp.iter_mut().enumerate() {
@@ -320,7 +319,7 @@ impl Seat {
     }
 
     /// The clock's first reading, for whoever must be built before the loop runs.
-    pub fn now() -> crate::base::Now {
+    pub fn now() -> Now {
         Clock::new().read()
     }
 }
@@ -353,5 +352,7 @@ const LAST_DATAGRAMS_MS: u64 = 100;
 const LAST_REQUESTS_MS: u64 = 8_000;
 /// How long ending may take in all.
 const HARD_LIMIT_MS: u64 = 14_500;
+/// What must be left of it for one request to the hub.
+const LAST_SEND_MS: u64 = 6_000;
 /// How long one try to deliver the last mail takes before signals and time are looked at.
 const LAST_MAIL: Duration = Duration::from_millis(50);

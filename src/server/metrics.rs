@@ -96,6 +96,7 @@ impl Server {
         page.begin("tracker_loop_latency_seconds", "histogram", "Time from wake-up to next wait.");
         page.histogram("tracker_loop_latency_seconds", "", &self.turns);
         self.store_metrics(&mut page, now);
+        self.usage_metrics(&mut page);
         self.process_metrics(&mut page);
         page.begin("tracker_build_info", "gauge", "Version and commit.");
         let (version, commit) = self.settings.version;
@@ -126,6 +127,50 @@ impl Server {
         );
         let age_s = now.mono.saturating_sub(self.flushed_at) / 1000;
         page.single("tracker_snapshot_age_seconds", "gauge", "Time since the last committed flush.", age_s);
+    }
+
+    /// Where the bytes of users are, and how the hub answers.
+    fn usage_metrics(&self, page: &mut Page) {
+        let name = "tracker_usage_pending_bytes";
+        page.begin(name, "gauge", "Bytes of users that the hub has not acknowledged.");
+        let tiers = [
+            ("ram", self.tracker.usage_pending()),
+            ("backlog", self.usage.backlog),
+            ("batch", self.usage.batched),
+        ];
+        for (tier, bytes) in tiers {
+            for (direction, bytes) in ["up", "down"].iter().zip(bytes) {
+                page.labelled(name, &format!("tier=\"{tier}\",direction=\"{direction}\""), bytes);
+            }
+        }
+        page.family(
+            "tracker_usage_batches_total",
+            "counter",
+            "Answers of the hub to batches of usage.",
+            "result",
+            &["ok", "retry", "forbidden", "rejected"],
+            &self.usage.answers,
+        );
+        page.single(
+            "tracker_usage_rejected_batches",
+            "gauge",
+            "Batches that the hub will not have.",
+            self.usage.rejected,
+        );
+        page.single(
+            "tracker_hub_last_success_timestamp_seconds",
+            "gauge",
+            "When the hub last took a batch, in seconds since 1970; 0 for never.",
+            self.usage.last_success,
+        );
+        let (sessions, turned_away) = self.tracker.usage_sessions();
+        page.single("tracker_usage_sessions", "gauge", "Sessions whose bytes are counted.", sessions);
+        page.single(
+            "tracker_usage_uncounted_total",
+            "counter",
+            "Announces whose session found no room to be counted.",
+            turned_away,
+        );
     }
 
     /// What the system says about the process, in the names that every exporter uses.
@@ -230,7 +275,7 @@ pub const API_ROUTES: [&str; 11] = [
     "page",
 ];
 /// In the order of `CommitKind`.
-const COMMIT_KINDS: [&str; 2] = ["registry", "flush"];
+const COMMIT_KINDS: [&str; 3] = ["registry", "flush", "usage"];
 
 impl ApiRoute {
     /// The route of a question. (A ping has none, and is not measured.)

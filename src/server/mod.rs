@@ -37,7 +37,7 @@ pub use session::{Conn, Next};
 
 use crate::base::limits;
 use crate::base::{Cidr, Millis, Now, UnixSeconds};
-use crate::mailbox::{AdmissionChange, FromStore, Loaded, ToReader};
+use crate::mailbox::{AdmissionChange, FromStore, Loaded, ToReader, UsageReport};
 use crate::registry::Answer;
 use crate::tracker::connection::ConnectionIds;
 use crate::tracker::counters::Counters;
@@ -109,7 +109,7 @@ pub struct Server {
     /// From a request to the store's answer, by route.
     api_times: [metrics::Histogram; metrics::API_ROUTES.len()],
     /// By `CommitKind`.
-    commit_times: [metrics::Histogram; 2],
+    commit_times: [metrics::Histogram; 3],
     /// By `StoreFault`.
     faults: [u64; 4],
     /// Requests that the store has not answered.
@@ -117,6 +117,8 @@ pub struct Server {
     /// When a flush was last known to be on disk; at first, when everything came from there.
     flushed_at: Millis,
     health: Health,
+    /// The accounts on disk.
+    usage: UsageReport,
     pings: health::Pings,
     uploads: uploads::Uploads,
     /// When the registry may be told of changed numbers of seeders: not at once after its mailbox was full.
@@ -161,6 +163,7 @@ impl Server {
         for former in &loaded.former_peers {
             tracker.take_in(now, former);
         }
+        tracker.set_accounting(now, settings.tracker_secret.is_some(), &loaded.sessions);
         Self {
             tracker,
             ids: ConnectionIds::new(&settings.connection_id_secret),
@@ -179,6 +182,7 @@ impl Server {
             waiting: 0,
             flushed_at: now.mono,
             health: Health::Good,
+            usage: loaded.usage,
             pings: health::Pings::default(),
             uploads: uploads::Uploads::default(),
             ranks_due: 0,
@@ -200,14 +204,17 @@ impl Server {
             }
             FromStore::Answered { ticket, answer } => self.answered(now, ticket, answer),
             FromStore::UploadTaken { ticket } => self.upload_taken(ticket),
-            FromStore::Flushed { slices, completed, durable } => {
+            FromStore::Flushed { slices, completed, cuts, lost, durable } => {
                 self.outbox.flushed();
+                lost.into_iter().for_each(|cut| self.tracker.cut_failed(now, cut));
                 if durable {
                     self.flushed_at = now.mono;
+                    self.tracker.cuts_stored(now, cuts);
                 } else {
                     self.tracker.flush_failed(now, &slices, &completed);
                 }
             }
+            FromStore::Usage(report) => self.usage = report,
             FromStore::Committed { kind, micros } => self.commit_times[kind as usize].add(micros),
             FromStore::Fault(fault) => self.faults[fault as usize] += 1,
             FromStore::Health { writable } => self.set_health(writable),
@@ -220,11 +227,14 @@ impl Server {
     }
 
     /// What an operator may change while the daemon runs: keys, rates, proxies, origins.
-    pub fn reload(&mut self, newer: Settings) {
+    pub fn reload(&mut self, now: Now, newer: Settings) {
         if self.settings.rate != newer.rate {
             self.rate = RateLimiter::new(newer.rate.0, newer.rate.1, self.rate.seed());
         }
         self.passkeys = newer.tracker_secret.as_deref().map(PasskeyKey::new);
+        if self.settings.tracker_secret.is_some() != newer.tracker_secret.is_some() {
+            self.tracker.set_accounting(now, newer.tracker_secret.is_some(), &[]);
+        }
         self.settings.rate = newer.rate;
         self.settings.registry_key = newer.registry_key;
         self.settings.tracker_secret = newer.tracker_secret;
@@ -270,6 +280,7 @@ impl Server {
             outbox::Refused::Request(ticket) => self.answered(now, ticket, api::busy()),
             outbox::Refused::Slices(slices) => self.tracker.flush_failed(now, &slices, &[]),
             outbox::Refused::Completions(hashes) => self.tracker.flush_failed(now, &[], &hashes),
+            outbox::Refused::Usage(cut) => self.tracker.cut_failed(now, cut),
             outbox::Refused::Ranks(changes) => {
                 self.tracker.seeder_changes_failed(&changes);
                 self.ranks_due = now.mono + RANKS_AGAIN_MS;
@@ -291,13 +302,14 @@ impl Server {
         self.sessions.all().filter(|(_, session)| idle(session)).map(|(conn, _)| conn).collect()
     }
 
-    /// No more announces will be served. `/health` says so; everything that has changed is put in the outbox.
-    pub fn stop(&mut self, now: Now) {
+    /// No more announces will be served. `/health` says so; everything that has changed is put in the outbox. With
+    /// `last_send` the store may send to the hub once more.
+    pub fn stop(&mut self, now: Now, last_send: bool) {
         self.health = Health::Stopping;
         for step in self.tracker.flush_all(now) {
             self.outbox.flush_step(step);
         }
-        self.outbox.stop();
+        self.outbox.stop(last_send);
     }
 
     /// From now on everything is refused: datagrams by silence, connections by closing.

@@ -6,6 +6,7 @@
 use crate::base::{InfoHashes, SwarmKey};
 use crate::mailbox::{Ticket, ToReader, ToWriter};
 use crate::tracker::upkeep::FlushStep;
+use crate::tracker::usage::Cut;
 use std::collections::VecDeque;
 
 /// One message for one of the store's threads.
@@ -26,6 +27,8 @@ pub enum Refused {
     Slices(Vec<u8>),
     /// Totals of completed downloads that must be stored another time.
     Completions(Vec<InfoHashes>),
+    /// Counted bytes that must be stored another time.
+    Usage(Cut),
     /// Changed numbers of seeders that must be told another time.
     Ranks(Vec<(SwarmKey, u32)>),
     /// Something that will be asked again anyway.
@@ -76,6 +79,7 @@ impl Outbox {
         match step {
             FlushStep::Slice(slice) => self.push(Mail::Write(ToWriter::Snapshot(slice))),
             FlushStep::Completions(totals) => self.push(Mail::Write(ToWriter::Completions(totals))),
+            FlushStep::Usage(cut) => self.push(Mail::Write(ToWriter::Usage(cut))),
             FlushStep::Done => {
                 self.flush_under_way = true;
                 self.push(Mail::Write(ToWriter::Flush));
@@ -89,10 +93,10 @@ impl Outbox {
     }
 
     /// The last messages.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, last_send: bool) {
         // Whose upload is not complete by now will not be answered.
         self.uploads.clear();
-        self.push(Mail::Write(ToWriter::Stop));
+        self.push(Mail::Write(ToWriter::Stop { last_send }));
         self.push(Mail::Read(ToReader::Stop));
     }
 
@@ -103,6 +107,7 @@ impl Outbox {
             Mail::Write(ToWriter::Completions(totals)) => {
                 Refused::Completions(totals.into_iter().map(|(hashes, _)| hashes).collect())
             }
+            Mail::Write(ToWriter::Usage(cut)) => Refused::Usage(cut),
             Mail::Write(ToWriter::Flush) => {
                 self.flush_under_way = false;
                 Refused::Nothing

@@ -60,7 +60,7 @@ impl Server {
     }
 
     fn may_register_peer(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>) -> Result<IpAddr, ApiError> {
-        let client = self.announce_checks(asked, key).map_err(error_of)?;
+        let (client, _) = self.announce_checks(asked, key).map_err(error_of)?;
         match asked.head.origin {
             Some(origin) if !self.lets_in(origin, asked) => Err(FOREIGN_ORIGIN),
             _ => Ok(client),
@@ -144,7 +144,7 @@ impl Server {
         key: PathKey<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
-        let ip = self.announce_checks(asked, key).map_err(error_of)?;
+        let (ip, _) = self.announce_checks(asked, key).map_err(error_of)?;
         let wanted = GetPeers::parse(asked.head.query).map_err(|text| ApiError::new(400, text))?;
         let peers_max = wanted.limit.unwrap_or(self.settings.peers_max).min(self.settings.peers_max);
         let asker = Asker { ip, port: wanted.port };

@@ -3,9 +3,9 @@
 use super::http::{Asked, Handled, RETRY};
 use super::peer_routes::{GET_PEERS, REGISTER_PEER};
 use super::reply::{Reply, TEXT};
-use super::udp::outcome_of;
+use super::udp::{outcome_of, verified};
 use super::{Server, address};
-use crate::base::Now;
+use crate::base::{Now, UserId};
 use crate::tracker::counters::{Family, Kind, Outcome, Proto};
 use crate::tracker::rate::Verdict;
 use crate::tracker::{Families, Reach};
@@ -62,10 +62,10 @@ impl Server {
         let pace = self.pace();
         self.body.clear();
         let result = match self.announce_checks(asked, key) {
-            Ok(ip) => match wire::parse_announce(asked.head.query) {
+            Ok((ip, user)) => match wire::parse_announce(asked.head.query) {
                 // HEAD asks whether this would be served; it must not change a swarm.
                 Ok(_) if asked.head.method == Method::Head => Ok(()),
-                Ok(announce) => self.announce_http_client(asked.now, ip, &announce),
+                Ok(announce) => self.announce_http_client(asked.now, ip, user.as_ref(), &announce),
                 Err(bad) => {
                     let mut text = Vec::new();
                     bad.write_text(&mut text);
@@ -84,19 +84,19 @@ impl Server {
         &mut self,
         asked: &Asked<'_, '_>,
         key: PathKey<'_>,
-    ) -> Result<IpAddr, Refusal> {
+    ) -> Result<(IpAddr, Option<UserId>), Refusal> {
         let ip = asked.client.ok_or(Refusal::UnknownAddress)?;
         if self.rate.take_address(asked.now.mono, ip) != Verdict::Allowed {
             return Err(Refusal::RateLimited);
         }
-        self.check_passkey(key)?;
-        Ok(ip)
+        Ok((ip, self.check_passkey(key)?))
     }
 
     fn announce_http_client(
         &mut self,
         now: Now,
         ip: IpAddr,
+        user: Option<&UserId>,
         announce: &wire::HttpAnnounce,
     ) -> Result<(), Refusal> {
         let may_name = self.settings.trust_ip_param && address::may_name_itself(ip);
@@ -106,6 +106,9 @@ impl Server {
         let reach = Reach { peers_max: peers as usize, families: Families::Both };
         let client = SocketAddr::new(ip, announce.request.port);
         self.tracker.announce(now, client, &announce.request, reach, &mut self.announced)?;
+        if let Some(user) = user {
+            self.tracker.account(now, user, client, &announce.request);
+        }
         self.body.clear();
         let pace = self.pace();
         wire::write_announce(&mut self.body, &self.announced, pace, ip, announce.compact);
@@ -147,14 +150,12 @@ impl Server {
         result.err().map_or(Outcome::Ok, outcome_of)
     }
 
-    fn check_passkey(&self, key: PathKey<'_>) -> Result<(), Refusal> {
+    fn check_passkey(&self, key: PathKey<'_>) -> Result<Option<UserId>, Refusal> {
         match (&self.passkeys, key) {
-            (None, PathKey::None) => Ok(()),
+            (None, PathKey::None) => Ok(None),
             (None, _) | (Some(_), PathKey::Bad) => Err(Refusal::Unauthorized),
             (Some(_), PathKey::None | PathKey::OtherPath) => Err(Refusal::PasskeyMissing),
-            (Some(passkeys), PathKey::Some(key)) => {
-                passkeys.verify(&key).map(|_| ()).ok_or(Refusal::Unauthorized)
-            }
+            (Some(passkeys), PathKey::Some(key)) => verified(passkeys, &key).map(Some),
         }
     }
 

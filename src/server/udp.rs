@@ -4,14 +4,15 @@
 //! protocol is not answered at all.
 
 use super::{Health, Server};
-use crate::base::Now;
 use crate::base::limits::{UDP_PEERS_IPV4_MAX, UDP_PEERS_IPV6_MAX};
+use crate::base::{Now, UserId};
 use crate::tracker::counters::{Dropped, Family, Kind, Outcome, Proto};
 use crate::tracker::rate::Verdict;
 use crate::tracker::{Families, Reach};
 use crate::wire::announce::{Refusal, client_address};
+use crate::wire::passkey::{self, PasskeyKey};
+use crate::wire::udp_tracker;
 use crate::wire::udp_tracker::{self as wire, action};
-use crate::wire::{passkey, udp_tracker};
 use std::net::{IpAddr, SocketAddr};
 
 impl Server {
@@ -125,9 +126,7 @@ impl Server {
         reply: &mut Vec<u8>,
     ) -> Result<(), (&'static str, Outcome)> {
         let announce = wire::parse_announce(bytes).map_err(|bad| (bad.text(), Outcome::Invalid))?;
-        if self.passkeys.is_some() {
-            self.udp_passkey(announce.options).map_err(refusal)?;
-        }
+        let user = self.udp_passkey(announce.options).map_err(refusal)?;
         let mut ip = from.ip();
         if self.settings.trust_ip_param && super::address::may_name_itself(ip) {
             let named = IpAddr::V4(announce.address_field);
@@ -142,6 +141,9 @@ impl Server {
         let reach = Reach { peers_max: peers as usize, families: Families::Own };
         let client = SocketAddr::new(ip, announce.request.port);
         self.tracker.announce(now, client, &announce.request, reach, &mut self.announced).map_err(refusal)?;
+        if let Some(user) = &user {
+            self.tracker.account(now, user, client, &announce.request);
+        }
         wire::write_announce(reply, preamble.transaction, self.settings.interval_s, &self.announced, family);
         Ok(())
     }
@@ -166,15 +168,16 @@ impl Server {
         Ok(())
     }
 
-    fn udp_passkey(&mut self, options: &[u8]) -> Result<(), Refusal> {
-        let Some(passkeys) = &self.passkeys else { return Ok(()) };
+    /// The user of the passkey in the options; nobody where passkeys are not in use.
+    fn udp_passkey(&mut self, options: &[u8]) -> Result<Option<UserId>, Refusal> {
+        let Some(passkeys) = &self.passkeys else { return Ok(None) };
         self.body.clear();
         udp_tracker::url_data(options, &mut self.body);
         let path = self.body.split(|byte| *byte == b'?').next().unwrap_or_default();
         match passkey::passkey_of_path(path, b"/announce") {
             passkey::PathKey::None | passkey::PathKey::OtherPath => Err(Refusal::PasskeyMissing),
             passkey::PathKey::Bad => Err(Refusal::Unauthorized),
-            passkey::PathKey::Some(key) => passkeys.verify(&key).map(|_| ()).ok_or(Refusal::Unauthorized),
+            passkey::PathKey::Some(key) => verified(passkeys, &key).map(Some),
         }
     }
 
@@ -207,6 +210,14 @@ impl Server {
     pub fn send_failed(&mut self) {
         self.counters.drop(Dropped::Send);
     }
+}
+
+/// The user of a passkey. Why it is bad is for the operator alone, who must not be told its signature either.
+pub(super) fn verified(passkeys: &PasskeyKey, passkey: &[u8]) -> Result<UserId, Refusal> {
+    passkeys.judge(passkey).map_err(|bad| {
+        log::debug!("a passkey was refused: {}", bad.text());
+        Refusal::Unauthorized
+    })
 }
 
 fn refusal(refusal: Refusal) -> (&'static str, Outcome) {

@@ -1,6 +1,7 @@
 //! What the tracker needs before its first announce, read once at start.
 
 use super::columns::{natural, text, time};
+use super::usage;
 use crate::base::{InfoHashes, SwarmKey, UnixSeconds};
 use crate::mailbox::{Loaded, SliceSnapshot};
 use crate::registry::{HashText, Named, hashes_of};
@@ -15,6 +16,8 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
         blocked: blocked(&snapshot)?,
         slices: slices(&snapshot)?,
         former_peers: Vec::new(),
+        sessions: usage::sessions(&snapshot)?,
+        usage: usage::report(&snapshot)?,
         tag_key: tag_key(&snapshot)?,
     })
 }

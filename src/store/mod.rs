@@ -6,10 +6,12 @@
 //!
 //! Why the bounded channels cannot lock up: the reactor never blocks, so what it is sent is always taken. The reader
 //! blocks only on the reactor. The writer blocks only on the reader (`ToReader::Changed`) and on the reactor. Nobody
-//! blocks on the writer. Whoever finds the reactor's channel full wakes the reactor before waiting.
+//! blocks on the writer but the hub's thread, and on that one nobody waits: it has one batch at most, so that its
+//! channel has room. Whoever finds the reactor's channel full wakes the reactor before waiting.
 
 mod backup;
 mod columns;
+mod dispatch;
 mod former;
 mod load;
 mod lookup;
@@ -19,15 +21,19 @@ mod problem;
 mod read;
 mod schema;
 mod signed;
+mod status;
 mod takedown;
 mod upsert;
+mod usage;
 mod write;
 
 pub use backup::backup;
+pub use status::usage_status;
 
 use crate::base::limits::STORE_QUEUE_MAX;
-use crate::mailbox::{FromStore, Loaded, ToReader, ToWriter};
+use crate::mailbox::{FromStore, Loaded, ToHub, ToReader, ToWriter, UsageReport};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use dispatch::Dispatch;
 use place::Place;
 use post::Post;
 use rusqlite::{Connection, OpenFlags};
@@ -92,6 +98,7 @@ pub struct Opened {
     reader: Connection,
     times: Times,
     strip_passkey: StripPasskey,
+    usage: UsageReport,
     lock: Option<File>,
     /// Where the file is; none in memory.
     place: Option<Place>,
@@ -102,6 +109,7 @@ pub struct Opened {
 pub(crate) struct Times {
     registry: TimeForm,
     blocklist: TimeForm,
+    usage: TimeForm,
 }
 
 /// A running store. Dropping it without [`Store::join`] ends its threads some time later.
@@ -112,6 +120,8 @@ pub struct Store {
     pub to_reader: Sender<ToReader>,
     /// What the threads answer. Must be emptied whenever `wake` was called.
     pub from_store: Receiver<FromStore>,
+    /// What the writer hands to the hub's thread, if there is one: nothing before that has sent `FromHub::On(true)`.
+    pub hub_mail: Receiver<ToHub>,
     reader: JoinHandle<()>,
     /// Ends with what must outlive the reader: the connection, and the lock that keeps other trackers out.
     writer: JoinHandle<(Connection, Option<File>)>,
@@ -144,6 +154,7 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     }
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     writer.pragma_update(None, "wal_autocheckpoint", config.wal_autocheckpoint)?;
     writer.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
     let former_peers = schema::prepare(&mut writer, random_u64()?)?;
@@ -151,6 +162,7 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     let times = Times {
         registry: TimeForm::of(&writer, "registry")?,
         blocklist: TimeForm::of(&writer, "blocklist")?,
+        usage: TimeForm::of(&writer, "usage_backlog")?,
     };
     let loaded = Loaded { former_peers, ..load::load(&reader)? };
     let strip_passkey = config.strip_passkey.clone();
@@ -159,7 +171,8 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
         DbPath::File(path) => Some(Place::of(path)),
         DbPath::Memory => None,
     };
-    Ok((Opened { writer, reader, times, strip_passkey, lock, place }, loaded))
+    let usage = loaded.usage;
+    Ok((Opened { writer, reader, times, strip_passkey, usage, lock, place }, loaded))
 }
 
 impl Opened {
@@ -169,6 +182,8 @@ impl Opened {
         let (to_reader, reader_mail) = bounded(STORE_QUEUE_MAX);
         let (to_reactor, from_store) = bounded(STORE_QUEUE_MAX);
         let reader = read::Reader::new(self.reader, Post::new(to_reactor.clone(), wake.clone()));
+        // One batch and the last call: never more are on their way.
+        let (to_hub, hub_mail) = bounded(2);
         let writer = write::Writer::new(
             self.writer,
             self.place,
@@ -176,11 +191,12 @@ impl Opened {
             self.strip_passkey,
             to_reader.clone(),
             Post::new(to_reactor, wake),
+            Dispatch::new(to_hub, self.usage),
         );
         let lock = self.lock;
         let reader = spawn("store-reader", move || reader.run(&reader_mail));
         let writer = spawn("store-writer", move || (writer.run(&writer_mail), lock));
-        Store { to_writer, to_reader, from_store, reader, writer }
+        Store { to_writer, to_reader, from_store, hub_mail, reader, writer }
     }
 }
 
@@ -190,7 +206,7 @@ impl Store {
     pub fn join(self) -> Vec<FromStore> {
         let mut unread = Vec::new();
         let mut wait = || unread.extend(self.from_store.recv_timeout(Duration::from_millis(10)));
-        while let Err(TrySendError::Full(_)) = self.to_writer.try_send(ToWriter::Stop) {
+        while let Err(TrySendError::Full(_)) = self.to_writer.try_send(ToWriter::Stop { last_send: false }) {
             wait();
         }
         while !self.writer.is_finished() {
@@ -327,6 +343,8 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 const NICE: i32 = 10;
+/// Prepared statements that the writer keeps: all it has.
+const STATEMENTS_KEPT: usize = 64;
 const BUSY_TIMEOUT: Duration = Duration::from_millis(5000);
 const CHECKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What the write-ahead log may keep on disk after a large upload passed through it.
@@ -347,6 +365,7 @@ mod tests {
                 | FromStore::UploadTaken { .. }
                 | FromStore::Committed { .. }
                 | FromStore::Fault(_)
+                | FromStore::Usage(_)
                 | FromStore::Flushed { .. } => {}
             }
         }

@@ -84,7 +84,9 @@ fn has_table(db: &Connection, table: &str) -> rusqlite::Result<bool> {
 
 fn create_or_extend(change: &Transaction<'_>, table: &str, columns: &[&str]) -> rusqlite::Result<()> {
     if !has_table(change, table)? {
-        return change.execute_batch(&format!("CREATE TABLE {table} ({})", columns.join(", ")));
+        // Rows that are their key: one tree instead of two, because one of these is written for every session.
+        let form = if table == "usage_base" { " WITHOUT ROWID" } else { "" };
+        return change.execute_batch(&format!("CREATE TABLE {table} ({}){form}", columns.join(", ")));
     }
     let mut names = change.prepare("SELECT name FROM pragma_table_info(?1)")?;
     let known = names.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;

@@ -4,22 +4,26 @@
 //! asked. A request that is refused leaves no trace and does not disturb the others of its batch. If the disk fails,
 //! the whole batch fails and each part of it is told so; snapshots are then tried again by the tracker.
 
+use super::dispatch::Dispatch;
 use super::lookup::find;
 use super::place::Place;
 use super::post::Post;
 use super::problem::{Failure, Problem};
 use super::takedown::{takedown, unblock, verify};
 use super::upsert::upsert;
-use super::{StripPasskey, Times};
+use super::{StripPasskey, Times, usage};
 use crate::base::limits::{STORE_BATCH_BYTES, STORE_QUEUE_MAX};
 use crate::base::{InfoHashes, UnixSeconds};
-use crate::mailbox::{AdmissionChange, CommitKind, FromStore, SliceSnapshot, Ticket, ToReader, ToWriter};
+use crate::mailbox::{
+    AdmissionChange, CommitKind, Cut, CutRow, FromHub, FromStore, HubVerdict, SliceSnapshot, Ticket,
+    ToReader, ToWriter,
+};
 use crate::registry::catalogue::Change;
 use crate::registry::{Answer, ApiError, HashText, Intake, Registration, api, parse_registration};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, Savepoint, TransactionBehavior, params};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a request changed.
 pub(super) struct Done {
@@ -47,16 +51,20 @@ pub(super) struct Writer {
     uploads: HashMap<Ticket, Intake>,
     /// What the tracker has handed over and is in no hurry about: it goes with the next commit.
     held: Held,
+    /// A cut did not reach the disk: none that follows it may, until the tracker has heard of it.
+    lost_a_cut: bool,
+    dispatch: Dispatch,
 }
 
-/// What became of each request, and what the flush changed.
-type Outcomes = (Vec<Result<Done, ApiError>>, Vec<Change>);
+/// What became of each request, what the flush changed, and the bytes it added to the pool.
+type Outcomes = (Vec<Result<Done, ApiError>>, Vec<Change>, [u64; 2]);
 
 /// Parts of a flush that wait for its end, or for a commit that happens anyway.
 #[derive(Default)]
 struct Held {
     slices: Vec<SliceSnapshot>,
     completions: Vec<(InfoHashes, u64)>,
+    cuts: Vec<Cut>,
     bytes: usize,
 }
 
@@ -76,7 +84,9 @@ struct Batch {
     requests: Vec<(Ticket, Request)>,
     /// The tracker has handed over all of a flush, and waits to be told.
     flush: bool,
+    hub: Vec<FromHub>,
     stop: bool,
+    last_send: bool,
 }
 
 impl Batch {
@@ -93,7 +103,7 @@ impl Batch {
 
 impl Held {
     fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.completions.is_empty()
+        self.slices.is_empty() && self.completions.is_empty() && self.cuts.is_empty()
     }
 }
 
@@ -106,19 +116,36 @@ impl Writer {
         strip: StripPasskey,
         to_reader: Sender<ToReader>,
         post: Post,
+        dispatch: Dispatch,
     ) -> Self {
-        let (uploads, held) = (HashMap::new(), Held::default());
-        Self { db, place, times, strip, to_reader, post, writable: true, corrupt: false, uploads, held }
+        Self {
+            db,
+            place,
+            times,
+            strip,
+            to_reader,
+            post,
+            writable: true,
+            corrupt: false,
+            uploads: HashMap::new(),
+            held: Held::default(),
+            lost_a_cut: false,
+            dispatch,
+        }
     }
 
     /// Works until `Stop`, or until nobody can send any more. Gives the connection back, because the last one to be
     /// closed must be one that can move the write-ahead log into the database.
     pub fn run(mut self, mail: &Receiver<ToWriter>) -> Connection {
         while let Some(first) = self.next(mail) {
-            let batch = self.collect(first, mail);
+            let mut batch = self.collect(first, mail);
             self.turn(&batch);
+            self.serve_the_hub(std::mem::take(&mut batch.hub), batch.flush);
             self.post.ring();
             if batch.stop {
+                if batch.last_send {
+                    self.last_send(mail);
+                }
                 break;
             }
         }
@@ -145,6 +172,7 @@ impl Writer {
         match place.and_then(|()| self.db.execute(write, [])) {
             Ok(_) => {
                 self.set_writable(true);
+                self.serve_the_hub(Vec::new(), true);
                 self.post.ring();
             }
             Err(error) => log::debug!("store: still nothing can be written: {error}"),
@@ -201,17 +229,37 @@ impl Writer {
                 self.held.completions.extend(totals);
                 return 0;
             }
+            ToWriter::Usage(cut) => return self.hold_cut(cut),
+            ToWriter::Hub(mail) => {
+                batch.hub.push(mail);
+                return 0;
+            }
             ToWriter::Flush => {
                 batch.flush = true;
                 return 0;
             }
-            ToWriter::Stop => {
-                batch.stop = true;
+            ToWriter::Stop { last_send } => {
+                (batch.stop, batch.last_send) = (true, last_send);
                 return 0;
             }
         };
         batch.requests.push((ticket, request));
         0
+    }
+
+    /// A cut waits for the flush's end like the rest of it, unless it comes after one that was lost: then what it says
+    /// of sessions is true only together with that one.
+    fn hold_cut(&mut self, cut: Cut) -> usize {
+        if cut.follows_unanswered && self.lost_a_cut {
+            let (slices, completed) = (Vec::new(), Vec::new());
+            self.post.put(FromStore::Flushed { slices, completed, cuts: 1, lost: vec![cut], durable: false });
+            return 0;
+        }
+        self.lost_a_cut = false;
+        let bytes = cut.rows.len() * size_of::<CutRow>();
+        self.held.bytes += bytes;
+        self.held.cuts.push(cut);
+        bytes
     }
 
     fn turn(&mut self, batch: &Batch) {
@@ -222,22 +270,31 @@ impl Writer {
         if batch.requests.is_empty() && !batch.flush && !batch.stop && !full {
             return;
         }
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         let nothing = batch.requests.is_empty() && held.is_empty();
         let outcome = match (nothing, self.corrupt) {
-            (true, _) => Ok((Vec::new(), Vec::new())),
+            (true, _) => Ok((Vec::new(), Vec::new(), [0; 2])),
             (_, true) => Err(None),
             _ => self.timed_commit(batch, &held).map_err(Some),
         };
         let durable = outcome.is_ok();
         match outcome {
-            Ok((done, changes)) => self.tell(batch, done, changes),
+            Ok((done, changes, added)) => {
+                self.tell(batch, done, changes);
+                self.dispatch.added(added);
+                if added != [0; 2] {
+                    self.post.put(FromStore::Usage(self.dispatch.report));
+                }
+            }
             Err(error) => self.fail(batch, error.as_ref()),
         }
         if batch.flush || !held.is_empty() {
+            let cuts = held.cuts.len() as u32;
+            let lost = if durable { Vec::new() } else { std::mem::take(&mut held.cuts) };
+            self.lost_a_cut |= !lost.is_empty();
             let slices = held.slices.iter().map(|slice| slice.slice).collect();
             let completed = held.completions.iter().map(|(hashes, _)| *hashes).collect();
-            self.post.put(FromStore::Flushed { slices, completed, durable });
+            self.post.put(FromStore::Flushed { slices, completed, cuts, lost, durable });
         }
         if !nothing && self.writable != durable {
             self.set_writable(durable);
@@ -276,15 +333,78 @@ impl Writer {
             };
             done.push(outcome);
         }
-        let mut changes = Vec::new();
+        let (mut changes, mut added) = (Vec::new(), [0_u64; 2]);
         for (hashes, completions) in &held.completions {
             changes.extend(store_completions(&change, *hashes, *completions)?);
         }
         for slice in &held.slices {
             store_slice(&change, slice)?;
         }
+        for cut in &held.cuts {
+            let bytes = usage::add_cut(&change, cut, unix_now(), self.times.usage)?;
+            added = [added[0].saturating_add(bytes[0]), added[1].saturating_add(bytes[1])];
+        }
         change.commit()?;
-        Ok((done, changes))
+        Ok((done, changes, added))
+    }
+
+    /// What the hub has said is written down, and what is due next is sent off.
+    fn serve_the_hub(&mut self, mail: Vec<FromHub>, ticked: bool) {
+        if mail.is_empty() && !ticked || self.corrupt {
+            return;
+        }
+        if ticked {
+            self.dispatch.ticked();
+        }
+        let before = self.dispatch.report;
+        let begun = Instant::now();
+        mail.into_iter().for_each(|mail| self.dispatch.hear(mail));
+        let place = self.place.as_ref().map_or(Ok(()), Place::check);
+        match place.and_then(|()| self.dispatch.go_on(&mut self.db, unix_now())) {
+            Ok(true) => {
+                let micros = begun.elapsed().as_micros() as u64;
+                self.post.put(FromStore::Committed { kind: CommitKind::Usage, micros });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                log::error!("store: the accounts cannot go on: {error}");
+                let failure = Failure::of(&error);
+                self.corrupt |= failure == Failure::Corrupt;
+                self.post.put(FromStore::Fault(failure));
+                // It is tried again when the next write succeeds, for which somebody then looks out.
+                if self.writable {
+                    self.set_writable(false);
+                }
+            }
+        }
+        if self.dispatch.report != before {
+            self.post.put(FromStore::Usage(self.dispatch.report));
+        }
+    }
+
+    /// Everything is on disk, and the daemon ends: what the hub has not had yet is sent once, if the hub answers soon.
+    /// What it does not answer stays sealed.
+    fn last_send(&mut self, mail: &Receiver<ToWriter>) {
+        if !self.dispatch.is_on() || !self.dispatch.is_away() {
+            return;
+        }
+        let end = Instant::now() + LAST_SEND;
+        self.dispatch.last_call();
+        // The first answer may be to a request from before: then there is one more.
+        for _ in 0..2 {
+            let said = loop {
+                match mail.recv_deadline(end) {
+                    Ok(ToWriter::Hub(said @ (FromHub::Answered { .. } | FromHub::NotNow))) => break said,
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            };
+            let applied = matches!(said, FromHub::Answered { verdict: HubVerdict::Applied, .. });
+            self.serve_the_hub(vec![said], false);
+            if !applied || !self.dispatch.is_away() {
+                return;
+            }
+        }
     }
 
     /// After the commit, in this order: searches, the tracker, whoever asked. All refer to one state then.
@@ -332,6 +452,13 @@ impl Writer {
         self.post.put(FromStore::Answered { ticket, answer });
     }
 }
+
+fn unix_now() -> UnixSeconds {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// How long the end waits for the hub: its five seconds, and what a commit takes.
+const LAST_SEND: Duration = Duration::from_millis(5_600);
 
 fn apply(db: &Connection, request: &Request, times: Times) -> Result<Done, Problem> {
     match request {

@@ -12,6 +12,7 @@ pub mod leaves;
 pub mod listing;
 mod ranks;
 pub mod rate;
+mod sessions;
 pub mod slice;
 pub mod slot;
 mod small;
@@ -20,18 +21,21 @@ pub mod swarm;
 pub mod table;
 pub mod tick;
 pub mod upkeep;
+pub mod usage;
+mod users;
 mod visit;
 pub mod whitelist;
 
-use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey};
+use crate::base::{InfoHashes, Now, PeerId, Rng, SwarmKey, UserId};
 use crate::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event, Refusal, ScrapeStats};
-use block::Peer;
+use block::{Peer, bits};
 use slice::EntryRef;
 use slot::flags;
 use std::net::{IpAddr, SocketAddr};
 use table::{Found, Table};
 use tick::Lifetimes;
 use upkeep::Upkeep;
+use usage::{Cut, Seat, StoredSession, Usage};
 use visit::{Visit, compact, offer_to, role_of};
 
 /// Which hashes are served.
@@ -98,6 +102,10 @@ pub struct Tracker {
     /// Downloads completed since start.
     completions: u64,
     upkeep: Upkeep,
+    /// While passkeys are in use, and until the last of it is on disk.
+    usage: Option<Box<Usage>>,
+    /// Whether passkeys are in use.
+    is_accounting: bool,
     /// Empty, and without meaning, unless the policy is to serve listed hashes only.
     whitelist: whitelist::Whitelist,
 }
@@ -115,6 +123,8 @@ impl Tracker {
             tag_key,
             completions: 0,
             upkeep,
+            usage: None,
+            is_accounting: false,
             whitelist: whitelist::Whitelist::default(),
         }
     }
@@ -217,6 +227,78 @@ impl Tracker {
         }
         self.upkeep.wake(now.mono);
         finished.map(|_| ())
+    }
+
+    /// Counts what a served announce reports for the user of its passkey.
+    pub fn account(&mut self, now: Now, user: &UserId, from: SocketAddr, request: &AnnounceRequest) {
+        let Some(usage) = self.usage.as_mut().filter(|_| self.is_accounting) else { return };
+        let found = self.table.find(&request.info_hash);
+        let entry = found.map_or(request.info_hash.key(), |found| self.table.slot(found.entry).key);
+        let identity = found.map_or(0, |found| found.identity);
+        // A registered hybrid may have had a swarm by its v1 hash before.
+        let former = found.filter(|found| found.identity != 0).and_then(|found| {
+            let v1 = self.table.registration(found.entry)?.v1()?.key();
+            let leads_here = self.table.find(&AnnouncedHash::Short(v1))?.entry == found.entry;
+            leads_here.then_some(v1)
+        });
+        let family = if from.is_ipv4() { 0 } else { 3 };
+        let bit = match identity {
+            bits::V1 => 1 << family,
+            bits::V2 => 2 << family,
+            _ => 4 << family,
+        };
+        usage.count(now.mono, user.as_str(), &Seat { entry, former, bit }, request);
+        self.upkeep.wake(now.mono);
+    }
+
+    /// Begins with accounting where it was left, or ends it. Stored sessions of an accounting that has ended
+    /// are forgotten.
+    pub fn set_accounting(&mut self, now: Now, is_on: bool, stored: &[StoredSession]) {
+        let (ttl_s, sessions_max) = (self.policy.peer_ttl_s, self.policy.total_peers_max);
+        let clock = (now.mono, now.unix);
+        let seed = self.table.seed().rotate_left(23);
+        let begin = || Some(Box::new(Usage::new(seed, ttl_s, sessions_max, clock, stored)));
+        if is_on && self.usage.is_none() || !is_on && !stored.is_empty() {
+            self.usage = begin();
+        }
+        if let (Some(usage), false) = (&mut self.usage, is_on) {
+            usage.end();
+        }
+        self.is_accounting = is_on;
+        if self.usage.is_some() {
+            self.upkeep.wake(now.mono);
+        }
+    }
+
+    /// So many cuts are on disk.
+    pub fn cuts_stored(&mut self, now: Now, cuts: u32) {
+        let Some(usage) = &mut self.usage else { return };
+        usage.stored(cuts);
+        if usage.has_a_full_cut() {
+            self.upkeep.hurry(now.mono);
+        } else if usage.is_changed() {
+            self.upkeep.wake(now.mono);
+        } else if !self.is_accounting && usage.is_over() {
+            self.usage = None;
+        }
+    }
+
+    /// A cut has not reached the disk, and will be part of the next one.
+    pub fn cut_failed(&mut self, now: Now, cut: Cut) {
+        if let Some(usage) = &mut self.usage {
+            usage.failed(cut);
+            self.upkeep.wake(now.mono);
+        }
+    }
+
+    /// Bytes counted and not yet on disk, up and down.
+    pub fn usage_pending(&self) -> [u64; 2] {
+        self.usage.as_ref().map_or([0; 2], |usage| usage.pending())
+    }
+
+    /// Sessions that are measured, and announces that found no room for one.
+    pub fn usage_sessions(&self) -> (u64, u64) {
+        self.usage.as_ref().map_or((0, 0), |usage| (usage.sessions(), usage.turned_away()))
     }
 
     /// Reads what announces that are about to be served will need, and changes nothing. Looked at one after the other,

@@ -4,6 +4,7 @@
 use super::slot::flags;
 use super::snapshot::{self, FormerPeer, Reading, SliceSnapshot, StoredEntry};
 use super::table::{Cursor, Found};
+use super::usage::Cut;
 use super::visit::compact;
 use super::{Access, Tracker, slot};
 use crate::base::limits::TABLE_SLICES;
@@ -41,6 +42,8 @@ pub enum FlushStep {
     Slice(SliceSnapshot),
     /// New totals of completed downloads of registered entries.
     Completions(Vec<(InfoHashes, u64)>),
+    /// What has been counted for users since the last cut.
+    Usage(Cut),
     /// All of this flush has been handed over.
     Done,
 }
@@ -67,6 +70,13 @@ impl Upkeep {
             self.sweep_due = Some(now + SWEEP_PASS_MS);
         }
     }
+
+    /// The next flush should not wait for its time.
+    pub(super) fn hurry(&mut self, now: Millis) {
+        if !matches!(self.flush, Flush::Under(..)) {
+            self.flush = Flush::Due(now);
+        }
+    }
 }
 
 impl Tracker {
@@ -90,13 +100,21 @@ impl Tracker {
         let Some(due) = self.upkeep.sweep_due.filter(|due| *due <= now.mono) else { return };
         let tick = self.table.lifetimes().tick(now.mono);
         let totals = self.table.totals();
-        let work = (totals.peers() + totals.registered + totals.swarms + totals.ghosts) as usize;
+        let sessions = self.usage.as_ref().map_or(0, |usage| usage.sessions());
+        let work = (totals.peers() + totals.registered + totals.swarms + totals.ghosts + sessions) as usize;
         let budget = (work / SWEEP_TURNS_MAX).max(SWEEP_BUDGET);
         let turns = work.div_ceil(budget).max(1) as u64;
         let next = self.table.sweep(self.upkeep.sweep, budget, tick);
         self.upkeep.sweep = next.unwrap_or_default();
+        if let Some(usage) = &mut self.usage {
+            usage.sweep(now.mono, budget);
+            if usage.is_changed() {
+                self.upkeep.wake(now.mono);
+            }
+        }
         // With nobody left there is nothing to wait for; the next announce sets a new date.
-        let empty = next.is_none() && self.table.totals().peers() == 0;
+        let counted = self.usage.as_ref().is_some_and(|usage| !usage.is_empty());
+        let empty = next.is_none() && self.table.totals().peers() == 0 && !counted;
         self.upkeep.sweep_due = (!empty).then(|| due.max(now.mono) + SWEEP_PASS_MS / turns);
     }
 
@@ -116,10 +134,18 @@ impl Tracker {
             return Some(FlushStep::Slice(SliceSnapshot { slice, taken_at: now.unix, bytes }));
         }
         if !self.upkeep.completed.is_empty() {
-            self.upkeep.flush = Flush::Under(TABLE_SLICES as u16, now.mono);
+            self.upkeep.flush = Flush::Under(from.max(TABLE_SLICES as u16), now.mono);
             return Some(FlushStep::Completions(self.take_completions()));
         }
-        let more = (0..=u8::MAX).any(|slice| self.table.slice(slice).changed);
+        // Once in a flush, after everything else: bytes and bases must not be parted.
+        if from <= TABLE_SLICES as u16
+            && let Some(cut) = self.usage.as_mut().and_then(|usage| usage.cut(false))
+        {
+            self.upkeep.flush = Flush::Under(TABLE_SLICES as u16 + 1, now.mono);
+            return Some(FlushStep::Usage(cut));
+        }
+        let counted = self.usage.as_ref().is_some_and(|usage| usage.is_changed());
+        let more = counted || (0..=u8::MAX).any(|slice| self.table.slice(slice).changed);
         self.upkeep.flush = match more {
             true => Flush::Due(now.mono + self.upkeep.flush_interval),
             false => Flush::Idle,
@@ -150,6 +176,10 @@ impl Tracker {
                 Some(FlushStep::Done) | None => break,
                 Some(step) => steps.push(step),
             }
+        }
+        // Nobody announces any more, so that each session is in one of these cuts.
+        if let Some(usage) = &mut self.usage {
+            steps.extend(std::iter::from_fn(|| usage.cut(true)).map(FlushStep::Usage));
         }
         steps.push(FlushStep::Done);
         steps

@@ -2,6 +2,7 @@
 //!
 //! Verified in constant time, without a table and without a disk.
 
+use crate::base::UserId;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -18,34 +19,57 @@ impl PasskeyKey {
     }
 
     /// The user a passkey belongs to; `None` when it is bad in any way.
-    pub fn verify<'a>(&self, passkey: &'a [u8]) -> Option<&'a str> {
-        let dot = passkey.iter().position(|byte| *byte == b'.')?;
+    pub fn verify(&self, passkey: &[u8]) -> Option<UserId> {
+        self.judge(passkey).ok()
+    }
+
+    /// The same with the reason, which is for the operator's log and never for the client.
+    pub fn judge(&self, passkey: &[u8]) -> Result<UserId, BadPasskey> {
+        let dot = passkey.iter().position(|byte| *byte == b'.').ok_or(BadPasskey::NoDot)?;
         let (user, signature) = (&passkey[..dot], &passkey[dot + 1..]);
-        if !is_user_id(user) || signature.len() != 64 {
-            return None;
+        let id = UserId::new(user).ok_or(BadPasskey::UserId)?;
+        let mut bytes = [0; 32];
+        if signature.len() != 64 || HEXLOWER.decode_mut(signature, &mut bytes).is_err() {
+            return Err(BadPasskey::SignatureForm);
         }
-        let signature = HEXLOWER.decode(signature).ok()?;
         let mut mac = self.0.clone();
         mac.update(user);
-        mac.verify_slice(&signature).ok()?;
-        std::str::from_utf8(user).ok()
+        mac.verify_slice(&bytes).map_err(|_| BadPasskey::Signature)?;
+        Ok(id)
     }
 
     /// The passkey of a user; `None` when that is not a user id.
     pub fn sign(&self, user: &str) -> Option<String> {
-        if !is_user_id(user.as_bytes()) {
-            return None;
-        }
+        UserId::new(user.as_bytes())?;
         let mut mac = self.0.clone();
         mac.update(user.as_bytes());
         Some(format!("{user}.{}", HEXLOWER.encode(&mac.finalize().into_bytes())))
     }
 }
 
-/// 1-64 bytes out of `A-Z a-z 0-9 _ - ~ @ : + =`.
-pub fn is_user_id(user: &[u8]) -> bool {
-    (1..=64).contains(&user.len())
-        && user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-~@:+=".contains(byte))
+/// Why a passkey is bad.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadPasskey {
+    /// No dot in it.
+    NoDot,
+    /// What stands before the dot is no user id.
+    UserId,
+    /// What stands behind the dot is not 64 lower-case hex digits.
+    SignatureForm,
+    /// Not signed with this key.
+    Signature,
+}
+
+impl BadPasskey {
+    /// For the operator.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoDot => "no dot in it",
+            Self::UserId => "no user id before the dot",
+            Self::SignatureForm => "no 64 lower-case hex digits behind the dot",
+            Self::Signature => "not signed with TRACKER_SECRET",
+        }
+    }
 }
 
 /// An announce URL without the passkey in it; `None` when there is none that is valid under `key`.
@@ -133,7 +157,7 @@ mod tests {
     fn the_vector_of_the_specification() {
         let key = PasskeyKey::new(b"super-secret-key");
         assert_eq!(key.sign("user_clerk_123").as_deref(), Some(GOOD));
-        assert_eq!(key.verify(GOOD.as_bytes()), Some("user_clerk_123"));
+        assert_eq!(key.verify(GOOD.as_bytes()), UserId::new(b"user_clerk_123"));
         assert_eq!(PasskeyKey::new(b"other").verify(GOOD.as_bytes()), None);
     }
 

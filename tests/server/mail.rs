@@ -65,7 +65,10 @@ fn what_a_failed_commit_held_is_handed_over_again() {
     let mut daemon = Daemon::registered(&[hybrid(1, 2)]);
     daemon.announce(PEER, &hash(1), "left=0&event=completed");
     assert_eq!(flush(&mut daemon), (vec![2], vec![1], 1));
-    let answer = |durable| FromStore::Flushed { slices: vec![2], completed: vec![hybrid(1, 2)], durable };
+    let answer = |durable| {
+        let (slices, completed) = (vec![2], vec![hybrid(1, 2)]);
+        FromStore::Flushed { slices, completed, cuts: 0, lost: Vec::new(), durable }
+    };
     daemon.server.delivered(daemon.now, answer(false));
     assert_eq!(flush(&mut daemon), (vec![2], vec![1], 1), "everything once more");
     daemon.server.delivered(daemon.now, answer(true));
@@ -122,7 +125,7 @@ fn the_last_messages_hold_everything_and_a_new_machine_goes_on_from_there() {
         daemon.announce(&format!("[2001:db8::{n}]:1"), &hash(n % 10), "left=0");
     }
     let before = daemon.announce(PEER, &hash(1), "left=5").counts();
-    daemon.server.stop(daemon.now);
+    daemon.server.stop(daemon.now, true);
     let mut loaded = Loaded::default();
     let mut last = Vec::new();
     for mail in daemon.mail() {
@@ -133,7 +136,11 @@ fn the_last_messages_hold_everything_and_a_new_machine_goes_on_from_there() {
     }
     assert!(matches!(
         last[..],
-        [Mail::Write(ToWriter::Flush), Mail::Write(ToWriter::Stop), Mail::Read(ToReader::Stop)]
+        [
+            Mail::Write(ToWriter::Flush),
+            Mail::Write(ToWriter::Stop { last_send: true }),
+            Mail::Read(ToReader::Stop)
+        ]
     ));
     let mut settings = crate::support::settings();
     settings.rate = (0, 0);

@@ -96,7 +96,13 @@ fn commits_faults_and_the_age_of_the_snapshot_are_told() {
     tell(&mut daemon, FromStore::Fault(StoreFault::Storage));
     daemon.advance(30_000);
     let before = page(&mut daemon);
-    let flushed = |durable| FromStore::Flushed { slices: Vec::new(), completed: Vec::new(), durable };
+    let flushed = |durable| FromStore::Flushed {
+        slices: Vec::new(),
+        completed: Vec::new(),
+        cuts: 0,
+        lost: Vec::new(),
+        durable,
+    };
     tell(&mut daemon, flushed(false));
     assert_eq!(value(&before, "tracker_snapshot_age_seconds"), Some(30.0));
     assert_eq!(value(&page(&mut daemon), "tracker_snapshot_age_seconds"), Some(30.0));

@@ -65,7 +65,7 @@ fn after_a_start_with_many_swarms_every_rank_is_told() {
     const ENTRIES: u32 = 70_000;
     let mut before = Daemon::loaded(&loaded(ENTRIES), registered);
     (0..ENTRIES).for_each(|n| seed(&mut before, n));
-    before.server.stop(before.now);
+    before.server.stop(before.now, true);
     let mut stored = loaded(ENTRIES);
     for mail in before.mail() {
         if let Mail::Write(ToWriter::Snapshot(slice)) = mail {

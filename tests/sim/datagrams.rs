@@ -1,5 +1,6 @@
 //! Datagrams: good ones, bad ones, and rubbish, from a few sources.
 
+use crate::accounts::{FOLLOWED, SECRET};
 use crate::pick;
 use crate::world::World;
 use std::collections::HashSet;
@@ -7,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use weightless::base::{PeerId, SwarmKey};
 use weightless::wire::announce::{AnnounceRequest, AnnouncedHash, Event};
 use weightless::wire::compact;
+use weightless::wire::passkey::PasskeyKey;
 use weightless::wire::tracker_client::{self as client, UdpReply};
 use weightless::wire::udp_tracker as wire;
 
@@ -18,6 +20,13 @@ pub struct Sources {
     latest: Option<(IpAddr, u64)>,
     /// Everybody who ever announced, by hash.
     announced: HashSet<(SwarmKey, SocketAddr)>,
+}
+
+impl Sources {
+    /// The tracker they knew is gone; its successor knows the ids, but not the swarms.
+    pub fn forget(&mut self) {
+        self.announced.clear();
+    }
 }
 
 impl World {
@@ -64,12 +73,18 @@ impl World {
         match rng.below(10) {
             0..3 => wire::write_connect_request(&mut packet, transaction),
             3..7 => {
+                let number = rng.below(6);
+                let mut counter = || match rng.below(12) {
+                    0 => rng.u64(),
+                    _ => u64::from(rng.below(5_000)),
+                };
+                let (uploaded, downloaded) = (counter(), counter());
                 let request = AnnounceRequest {
-                    info_hash: AnnouncedHash::Short(key(rng.below(6))),
+                    info_hash: AnnouncedHash::Short(key(number)),
                     peer_id: PeerId([rng.below(3) as u8; 20]),
                     port: rng.below(40) as u16,
-                    uploaded: rng.u64(),
-                    downloaded: rng.u64(),
+                    uploaded,
+                    downloaded,
                     left: pick(rng, &[None, Some(0), Some(7)]),
                     event: pick(
                         rng,
@@ -80,7 +95,13 @@ impl World {
                 let address = pick(rng, &[Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(203, 0, 113, 8)]);
                 let sender = client::Sender { address, key: transaction };
                 client::write_udp_announce(&mut packet, id, transaction, &request, sender);
-                client::write_url_data(&mut packet, &b"/announce/x.y"[..rng.below(14) as usize]);
+                // Torrents that may be registered have a user of their own, whom nobody follows.
+                let user = if number > 3 { FOLLOWED } else { "other" };
+                let passkey = PasskeyKey::new(SECRET).sign(user).expect("a user id");
+                let path = format!("/announce/{passkey}");
+                let length =
+                    if rng.below(6) == 0 { rng.below(path.len() as u32) as usize } else { path.len() };
+                client::write_url_data(&mut packet, &path.as_bytes()[..length]);
             }
             7 | 8 => {
                 let keys: Vec<_> = (0..rng.below(90)).map(|n| key(n % 6)).collect();
@@ -120,6 +141,9 @@ impl World {
                 let (key, port) = (asked.request.info_hash.key(), asked.request.port);
                 let named = IpAddr::V4(asked.address_field);
                 let who = [SocketAddr::new(ip, port), SocketAddr::new(named, port)];
+                if self.uses_passkeys() {
+                    self.accounts.announced(self.now, ip.is_ipv4(), packet);
+                }
                 let offered: Vec<SocketAddr> = match ip {
                     IpAddr::V4(_) => compact::peers4(peers).map(SocketAddr::V4).collect(),
                     IpAddr::V6(_) => compact::peers6(peers).map(SocketAddr::V6).collect(),

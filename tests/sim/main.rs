@@ -1,11 +1,12 @@
 //! The whole machine under chance: datagrams, HTTP requests cut anywhere and dropped anywhere, slow sockets, full
-//! mailboxes, answers of the store that come late or never, clocks that jump.
+//! mailboxes, answers of the store that come late or never, clocks that jump, crashes.
 //!
 //! What must hold, whatever happens: nothing panics; answers come in the order of their requests, each once; a source
 //! that has shown no connection id gets no more bytes than it sent; what the machine keeps is bounded; a connection
 //! that does nothing is closed, and none is before its time; deadlines lie ahead. Every run follows from its seed,
 //! which a failure prints.
 
+mod accounts;
 mod datagrams;
 mod http;
 mod store;
@@ -47,6 +48,7 @@ fn run(seed: u64) {
             70..80 => world.drain(),
             80..88 => world.store_works(),
             88..90 => world.client_leaves(),
+            90 if world.rng.below(8) == 0 => world.crash(),
             _ => world.time_passes(),
         }
         world.turn();

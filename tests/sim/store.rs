@@ -23,6 +23,16 @@ pub struct Store {
 }
 
 impl Store {
+    /// The machine that waits for answers is gone; the rows stay.
+    pub fn forget_questions(&mut self) {
+        *self = Self::holding(std::mem::take(&mut self.entries), std::mem::take(&mut self.blocked));
+    }
+
+    /// The rows, as the store loads them.
+    pub fn rows(&self) -> (Vec<(InfoHashes, u64)>, Vec<SwarmKey>) {
+        (self.entries.iter().map(|hashes| (*hashes, 3)).collect(), self.blocked.iter().copied().collect())
+    }
+
     pub fn holding(entries: Vec<InfoHashes>, blocked: HashSet<SwarmKey>) -> Self {
         Self { entries, blocked, ..Self::default() }
     }
@@ -120,6 +130,9 @@ impl World {
             messages += 1;
             assert!(messages < 2_000, "mail without end");
             if self.store.is_full {
+                if let Mail::Write(ToWriter::Usage(cut)) = &mail {
+                    self.accounts.refused(self.now, cut);
+                }
                 self.server.refused(self.now, mail);
             } else {
                 self.take(mail);
@@ -141,11 +154,14 @@ impl World {
             Mail::Write(ToWriter::Completions(totals)) => {
                 return self.store.completed.extend(totals.iter().map(|(hashes, _)| *hashes));
             }
-            Mail::Write(ToWriter::Flush) => FromStore::Flushed {
-                slices: std::mem::take(&mut self.store.slices),
-                completed: std::mem::take(&mut self.store.completed),
-                durable: self.rng.below(4) > 0,
-            },
+            Mail::Write(ToWriter::Usage(cut)) => return self.accounts.cut(self.now, cut),
+            Mail::Write(ToWriter::Flush) => {
+                let durable = self.rng.below(4) > 0;
+                let (cuts, lost) = self.accounts.committed(durable);
+                let slices = std::mem::take(&mut self.store.slices);
+                let completed = std::mem::take(&mut self.store.completed);
+                FromStore::Flushed { slices, completed, cuts, lost, durable }
+            }
             Mail::Write(write) => match write.ticket() {
                 Some(ticket) => answered(ticket, "done"),
                 None => return,

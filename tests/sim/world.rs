@@ -1,13 +1,14 @@
 //! One machine, its clock, and a shell around it that does what the contract of `server` asks.
 
+use crate::accounts::{Accounts, SECRET};
 use crate::datagrams::Sources;
 use crate::http::{Line, Request};
 use crate::pick;
 use crate::store::Store;
 use std::net::SocketAddr;
 use weightless::base::{InfoHashes, Now, Rng, V1Hash, V2Hash};
-use weightless::mailbox::Loaded;
-use weightless::server::{Conn, Next, ProcessStats, Server, Settings, Shed};
+use weightless::mailbox::{Loaded, StoredSession, Ticket, ToWriter};
+use weightless::server::{Conn, Mail, Next, ProcessStats, Server, Settings, Shed};
 use weightless::tracker::{Access, Policy};
 
 pub struct World {
@@ -17,6 +18,9 @@ pub struct World {
     pub lines: Vec<Line>,
     pub store: Store,
     pub sources: Sources,
+    pub accounts: Accounts,
+    settings: Settings,
+    seed: u64,
     /// Whether requests may be refused for their number.
     pub limited: bool,
     connections_max: u32,
@@ -30,7 +34,7 @@ const SILENCE_MS_MAX: u64 = 60_000;
 /// What is kept of a client: what was read behind a request that waits, or a body (short ones here).
 const INPUT_BYTES_MAX: usize = 2 * 8192 + 4;
 /// What is kept for a client: so many bytes of answers, and the one that went beyond.
-const OUTPUT_BYTES_MAX: usize = 64 * 1024 + 16 * 1024;
+const OUTPUT_BYTES_MAX: usize = 64 * 1024 + 32 * 1024;
 
 impl World {
     pub fn new(seed: u64) -> Self {
@@ -56,7 +60,7 @@ impl World {
             public_url: None,
             udp_port: None,
             registry_key: None,
-            tracker_secret: (rng.below(4) == 0).then(|| b"secret".to_vec()),
+            tracker_secret: (rng.below(2) == 0).then(|| SECRET.to_vec()),
             connection_id_secret: b"ids".to_vec(),
             connections_max,
             whitelist: Default::default(),
@@ -66,12 +70,40 @@ impl World {
         let now = Now { mono: 86_400_000, unix: 1_700_000_000 };
         let registered = vec![(InfoHashes::Hybrid(V1Hash([1; 20]), V2Hash([2; 32])), 0)];
         let loaded = Loaded { registered, blocked: vec![V1Hash([3; 20]).key()], ..Loaded::default() };
-        let server = Server::new(settings, seed, &loaded, now);
+        let server = Server::new(settings.clone(), seed, &loaded, now);
         let entries = loaded.registered.iter().map(|(hashes, _)| *hashes).collect();
         let blocked = loaded.blocked.iter().copied().collect();
         let store = Store::holding(entries, blocked);
         let (lines, sources) = (Vec::new(), Sources::default());
-        Self { rng, server, now, lines, store, sources, limited, connections_max, next_tag: 100 }
+        let accounts = Accounts::new(settings.policy.peer_ttl_s);
+        Self {
+            rng,
+            server,
+            now,
+            lines,
+            store,
+            sources,
+            accounts,
+            settings,
+            seed,
+            limited,
+            connections_max,
+            next_tag: 100,
+        }
+    }
+
+    /// Another machine in the place of the one that is gone, with what the disk has (swarms left out).
+    pub fn begin_again(&mut self, sessions: Vec<StoredSession>) {
+        let (registered, blocked) = self.store.rows();
+        let loaded = Loaded { registered, blocked, sessions, ..Loaded::default() };
+        self.server = Server::new(self.settings.clone(), self.seed, &loaded, self.now);
+        self.lines.clear();
+        self.store.forget_questions();
+        self.sources.forget();
+    }
+
+    pub fn uses_passkeys(&self) -> bool {
+        self.settings.tracker_secret.is_some()
     }
 
     /// A number no other request has.
@@ -314,7 +346,9 @@ impl World {
             }
         }
         for line in &self.lines {
-            let lost = self.store.never.iter().any(|ticket| ticket.connection == line.conn.0);
+            // Everybody who asks for `/health` waits for one answer, which has a ticket of its own.
+            let concerns = |ticket: &Ticket| [line.conn.0, u32::MAX].contains(&ticket.connection);
+            let lost = self.store.never.iter().any(concerns);
             assert!(lost || line.is_satisfied(), "left waiting: {line:?}");
         }
     }
@@ -328,8 +362,14 @@ impl World {
             self.close(at);
         }
         self.datagram();
-        self.server.stop(self.now);
+        self.server.stop(self.now, true);
         let mail: Vec<_> = std::iter::from_fn(|| self.server.next_mail()).collect();
         assert!((2..=600).contains(&mail.len()), "{} messages", mail.len());
+        for mail in mail {
+            if let Mail::Write(ToWriter::Usage(cut)) = mail {
+                self.accounts.cut(self.now, cut);
+            }
+        }
+        self.accounts.ended();
     }
 }

@@ -38,7 +38,7 @@ fn a_flush_is_reported_with_its_slices() {
     let snapshot = SliceSnapshot { slice: 7, taken_at: 9, bytes: vec![1] };
     desk.store.to_writer.send(ToWriter::Snapshot(snapshot)).expect("the writer lives");
     desk.store.to_writer.send(ToWriter::Flush).expect("the writer lives");
-    let FromStore::Flushed { slices, completed, durable } = desk.next_mail() else { panic!("no flush") };
+    let FromStore::Flushed { slices, completed, durable, .. } = desk.next_mail() else { panic!("no flush") };
     assert_eq!((slices, completed, durable), (vec![7], vec![], true));
 }
 

@@ -131,6 +131,7 @@ impl Desk {
                 | FromStore::Health { .. }
                 | FromStore::UploadTaken { .. }
                 | FromStore::Committed { .. }
+                | FromStore::Usage(_)
                 | FromStore::Fault(_) => {}
             }
         }

@@ -288,7 +288,7 @@ impl World {
                     self.completions.insert(hashes.primary_key(), completed);
                 }
             }
-            FlushStep::Done => {}
+            FlushStep::Done | FlushStep::Usage(_) => {}
         }
     }
 
@@ -303,7 +303,7 @@ impl World {
                         self.completions.insert(hashes.primary_key(), completed);
                     }
                 }
-                FlushStep::Done => {}
+                FlushStep::Done | FlushStep::Usage(_) => {}
             }
         }
         let unix = self.now().unix;

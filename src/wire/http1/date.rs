@@ -39,6 +39,28 @@ pub fn log_date(unix: UnixSeconds) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
+/// The moment of such a date; the two older forms that servers no longer send are not read.
+pub fn parse_date(text: &[u8]) -> Option<UnixSeconds> {
+    let text: &[u8; 29] = text.try_into().ok()?;
+    let number = |from: usize, to: usize| {
+        let digits = &text[from..to];
+        let value = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')));
+        digits.iter().all(u8::is_ascii_digit).then_some(value)
+    };
+    let month = MONTHS.iter().position(|name| name[..] == text[8..11])? as u64 + 1;
+    let (year, day) = (number(12, 16)?, number(5, 7)?);
+    let (hours, minutes, seconds) = (number(17, 19)?, number(20, 22)?, number(23, 25)?);
+    let in_range = (1970..=9999).contains(&year) && hours < 24 && minutes < 60 && seconds < 61;
+    if !in_range || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Each month is looked up in the calendar that writes dates, so that both agree.
+    let first = (year - 1970) * 365 + (year - 1969) / 4 - (year - 1901) / 100 + (year - 1601) / 400;
+    let day_number = (first..first + 366).find(|days| civil(*days) == (year, month, day))?;
+    let unix = day_number * 86_400 + hours * 3600 + minutes * 60 + seconds;
+    (HttpDate::at(unix).0[..22] == text[..22]).then_some(unix)
+}
+
 fn two(place: &mut [u8], number: u64) {
     place[0] = b'0' + (number / 10 % 10) as u8;
     place[1] = b'0' + (number % 10) as u8;
@@ -80,5 +102,22 @@ mod tests {
         }
         assert_eq!(log_date(784_111_777), "1994-11-06T08:49:37");
         assert_eq!(log_date(u64::MAX), "9999-12-31T23:59:59");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for unix in (0..400_000_000_000).step_by(86_399 * 397).take_while(|unix| *unix <= LAST_SECOND) {
+            assert_eq!(parse_date(HttpDate::at(unix).as_bytes()), Some(unix));
+        }
+        for bad in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37 UTC+",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 0000 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+        ] {
+            assert_eq!(parse_date(bad.as_bytes()), None, "{bad}");
+        }
     }
 }

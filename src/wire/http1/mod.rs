@@ -6,6 +6,6 @@ mod head;
 mod reply;
 
 pub use chunked::{BadChunk, Chunked, Progress};
-pub use date::{HttpDate, log_date};
+pub use date::{HttpDate, log_date, parse_date};
 pub use head::{BadHead, Body, Expect, Head, Method, Parsed, Version, parse_head};
 pub use reply::{Connection, ReplyHead, reason, write_head};
