@@ -6,6 +6,7 @@ Writes one JSON object a line to stdout:
   {"event": "refused", "message": text}   the tracker or the connection to it failed
   {"event": "complete"}                   every piece is here
   {"event": "scraped", "complete": n, "incomplete": n}   asked for once complete; a hybrid is scraped for each hash
+  {"event": "scrape refused", "message": text}   the same for the scrape
   {"event": "left", "sources": [names]}   after the end of stdin: how peers were found; the last line
 """
 
@@ -100,7 +101,7 @@ def main():
             elif isinstance(alert, lt.scrape_reply_alert):
                 say("scraped", complete=alert.complete, incomplete=alert.incomplete)
             elif isinstance(alert, lt.scrape_failed_alert):
-                say("refused", message=alert.message())
+                say("scrape refused", message=alert.message())
             elif isinstance(alert, (lt.tracker_error_alert, lt.torrent_error_alert, lt.file_error_alert)):
                 say("refused", message=alert.message())
         note_sources(handle, sources)

@@ -4,6 +4,7 @@ pub mod apart;
 pub mod daemon;
 pub mod files;
 pub mod http;
+pub mod hub;
 pub mod network;
 pub mod peer;
 pub mod udp;

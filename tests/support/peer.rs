@@ -60,6 +60,7 @@ impl Peer {
                 return event;
             }
             assert_ne!(event["event"], "refused", "{event}");
+            assert!(name != "scraped" || event["event"] != "scrape refused", "{event}");
         }
     }
 

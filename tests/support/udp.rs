@@ -35,20 +35,49 @@ impl Client {
         left: u64,
         event: u32,
     ) -> Announced {
+        self.exchange_announce(key, peer_id, port, left, event, (0, 0), "")
+    }
+
+    /// A regular announce with counters, and the path and query of the announce URL (BEP 41).
+    pub fn report(
+        &self,
+        key: &[u8; 20],
+        peer_id: &[u8; 20],
+        (uploaded, downloaded): (u64, u64),
+        path: &str,
+    ) -> Announced {
+        self.exchange_announce(key, peer_id, 6881, 9, 0, (uploaded, downloaded), path)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of the packet")]
+    fn exchange_announce(
+        &self,
+        key: &[u8; 20],
+        peer_id: &[u8; 20],
+        port: u16,
+        left: u64,
+        event: u32,
+        (uploaded, downloaded): (u64, u64),
+        path: &str,
+    ) -> Announced {
+        // In pieces, as a client must that has more than fits into one option.
+        let option = |piece: &[u8]| [&[2, piece.len() as u8], piece].concat();
+        let options: Vec<u8> = path.as_bytes().chunks(100).flat_map(option).collect();
         let request = [
             &self.connection_id[..],
             &1_u32.to_be_bytes(),
             b"anno",
             key,
             peer_id,
-            &0_u64.to_be_bytes(), // downloaded
+            &downloaded.to_be_bytes(),
             &left.to_be_bytes(),
-            &0_u64.to_be_bytes(), // uploaded
+            &uploaded.to_be_bytes(),
             &event.to_be_bytes(),
             &[0; 4],                 // address: the sender's
             &[0; 4],                 // key
             &(-1_i32).to_be_bytes(), // num_want: default
             &port.to_be_bytes(),
+            &options,
         ]
         .concat();
         let reply = self.exchange(&request);
