@@ -1,5 +1,6 @@
 //! One entry of a v1 file list (BEP 3), pads and symlinks (BEP 47) included.
 
+use super::metainfo::Attributes;
 use super::{Malformed, PATH_DEPTH_MAX};
 use crate::wire::bencode::Value;
 
@@ -16,6 +17,8 @@ pub(super) struct Entry<'a> {
     pub pad: bool,
     /// A BEP 47 symlink.
     pub symlink: bool,
+    /// Other attributes.
+    pub attributes: Attributes,
 }
 
 /// Reads one entry of `files`.
@@ -33,7 +36,7 @@ pub(super) fn entry(value: Value<'_>) -> Result<Entry<'_>, Malformed> {
         _ => {}
     }
     let path_utf8 = path_utf8.filter(|path| is_path(*path));
-    Ok(Entry { length, path, path_utf8, pad, symlink })
+    Ok(Entry { length, path, path_utf8, pad, symlink, attributes: Attributes::of(attr) })
 }
 
 /// An integer that is present and not negative.

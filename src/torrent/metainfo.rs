@@ -37,7 +37,24 @@ pub struct File {
     pub root: Option<Hash>,
     /// A BEP 47 symlink: never created on disk.
     pub symlink: bool,
+    /// What its maker said of it (BEP 47): worth showing, never applied.
+    pub attributes: Attributes,
     pub(super) path: PathAt,
+}
+
+/// The attributes of a file that change nothing (BEP 47).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `x`: it was executable.
+    pub executable: bool,
+    /// `h`: it was hidden.
+    pub hidden: bool,
+}
+
+impl Attributes {
+    pub(super) fn of(attr: &[u8]) -> Self {
+        Self { executable: attr.contains(&b'x'), hidden: attr.contains(&b'h') }
+    }
 }
 
 /// What a torrent says beside its content.

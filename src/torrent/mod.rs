@@ -29,7 +29,7 @@ pub use inspect::{ListedFile, Summary, inspect};
 pub use layout::Layout;
 pub use magnet::Magnet;
 pub use malformed::Malformed;
-pub use metainfo::{About, File, Metainfo};
+pub use metainfo::{About, Attributes, File, Metainfo};
 pub use rewrite::{CHANGED_URLS_MAX, rewrite_trackers, shorten_trackers};
 
 use crate::base::{InfoHashes, Rope, V1Hash, V2Hash};

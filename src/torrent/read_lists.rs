@@ -2,7 +2,7 @@
 //! the same.
 
 use super::layout::Extent;
-use super::metainfo::{Directory, File, PathAt, Span};
+use super::metainfo::{Attributes, Directory, File, PathAt, Span};
 use super::{FILES_MAX, Malformed, Shape, TOTAL_BYTES_MAX, files, tree};
 use crate::wire::bencode::Value;
 
@@ -20,7 +20,8 @@ pub(super) struct Lists {
 
 /// A list with its one file at the start of the stream.
 pub(super) fn single(length: u64) -> Result<Lists, Malformed> {
-    let file = File { length, root: None, symlink: false, path: PathAt::Name };
+    let file =
+        File { length, root: None, symlink: false, attributes: Attributes::default(), path: PathAt::Name };
     if length > TOTAL_BYTES_MAX {
         return Err(Malformed::BadFileEntry);
     }
@@ -61,7 +62,8 @@ pub(super) fn v1_files(list: Value<'_>, info: &[u8], prefer_utf8: bool) -> Resul
         }
         let path = entry.path_utf8.filter(|_| prefer_utf8).or(entry.path).ok_or(bad)?;
         let path = PathAt::List(Span::locate(info, path.raw()).ok_or(bad)?);
-        lists.files.push(File { length: entry.length, root: None, symlink: entry.symlink, path });
+        let (symlink, attributes) = (entry.symlink, entry.attributes);
+        lists.files.push(File { length: entry.length, root: None, symlink, attributes, path });
         lists.extents.push(Extent { start, length: entry.length });
     }
     Ok(lists)
@@ -98,7 +100,8 @@ pub(super) fn tree_files(tree: Value<'_>, info: &[u8], piece_length: u64) -> Res
         }
         extents.push(Extent { start: stream, length: leaf.length });
         stream += leaf.length;
-        files.push(File { length: leaf.length, root: leaf.root, symlink: leaf.symlink, path: at });
+        let (symlink, attributes) = (leaf.symlink, leaf.attributes);
+        files.push(File { length: leaf.length, root: leaf.root, symlink, attributes, path: at });
         Ok(())
     })?;
     let shape = if top_is_one_file { Shape::SingleFile } else { Shape::Directory };
@@ -142,6 +145,8 @@ impl Lists {
                 start = start.saturating_add(leaf.length).min(TOTAL_BYTES_MAX);
             }
             file.root = leaf.root;
+            file.attributes.executable |= leaf.attributes.executable;
+            file.attributes.hidden |= leaf.attributes.hidden;
             Ok(())
         })?;
         let ends_well = self.stream == start || self.stream == start.next_multiple_of(piece_length);

@@ -1,6 +1,7 @@
 //! Walking a v2 file tree (BEP 52) in one pass without recursion: directories nest as deep as the uploader likes, so
 //! the walk keeps its own stack and touches every byte once.
 
+use super::metainfo::Attributes;
 use super::{Malformed, PATH_DEPTH_MAX};
 use crate::wire::bencode::{Token, Tokens, Value};
 
@@ -13,6 +14,8 @@ pub(super) struct Leaf {
     pub root: Option<[u8; 32]>,
     /// A BEP 47 symlink.
     pub symlink: bool,
+    /// Other attributes.
+    pub attributes: Attributes,
 }
 
 /// Calls `visit` for every file in tree order with its path. The slice of components is only valid for the call.
@@ -70,17 +73,18 @@ fn leaf(tokens: &mut Tokens<'_>) -> Result<Leaf, Malformed> {
     if attr.contains(&b'p') {
         return Err(bad);
     }
+    let attributes = Attributes::of(attr);
     // A symlink has no bytes, whatever it says; some makers leave its length out.
     if attr.contains(&b'l') {
-        return Ok(Leaf { length: 0, root: None, symlink: true });
+        return Ok(Leaf { length: 0, root: None, symlink: true, attributes });
     }
     let length = length.and_then(|length| length.as_int()).and_then(|n| u64::try_from(n).ok()).ok_or(bad)?;
     if length == 0 {
-        return Ok(Leaf { length, root: None, symlink: false });
+        return Ok(Leaf { length, root: None, symlink: false, attributes });
     }
     let root = root.and_then(|root| root.as_bytes()).and_then(|root| root.try_into().ok()).ok_or(bad)?;
     if root == [0; 32] {
         return Err(bad);
     }
-    Ok(Leaf { length, root: Some(root), symlink: false })
+    Ok(Leaf { length, root: Some(root), symlink: false, attributes })
 }

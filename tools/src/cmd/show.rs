@@ -108,11 +108,17 @@ impl<'a> Facts<'a> {
         let files = self.metainfo.files();
         for (index, file) in files.iter().enumerate().take(files_max) {
             let path = self.metainfo.shown_path(file);
-            let note = match self.renamed(index, &path) {
+            let mut note = match self.renamed(index, &path) {
                 _ if file.symlink => "  (symbolic link, not created)".into(),
                 Some(disk) => format!("  (saved as {})", shown(disk)),
                 None => String::new(),
             };
+            for (is, word) in [(file.attributes.executable, "executable"), (file.attributes.hidden, "hidden")]
+            {
+                if is {
+                    let _ = write!(note, "  ({word})");
+                }
+            }
             let _ = writeln!(out, "{index:>6}  {:>9}  {}{note}", size(file.length), shown(&path));
         }
         if files.len() > files_max {
@@ -146,7 +152,8 @@ impl<'a> Facts<'a> {
                 let root = file.root.map(|root| data_encoding::HEXLOWER.encode(&root));
                 json!({
                     "index": index, "path": path, "length": file.length, "pieces_root": root,
-                    "symlink": file.symlink, "renamed": self.renamed(index, path),
+                    "symlink": file.symlink, "executable": file.attributes.executable, "hidden": file.attributes.hidden,
+                    "renamed": self.renamed(index, path),
                 })
             })
             .collect();

@@ -156,6 +156,44 @@ fn verify_names_what_is_wrong() {
 }
 
 #[test]
+fn hashes_that_describe_different_data_are_the_torrents_fault() {
+    let place = Place::new();
+    place.file("f.bin", 40000);
+    place.wl("create -q --no-register --piece-length 16K f.bin");
+    let file = place.path().join("f.bin.torrent");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(11).position(|window| window == b"6:pieces60:").unwrap();
+    bytes[at + 11 + 25] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let ran = place.wl("verify f.bin.torrent");
+    assert_eq!((ran.code, ran.stderr.as_str()), (7, "wl: v1 and v2 hashes describe different data\n"));
+    // Where both say no, the data is at fault.
+    place.bytes("f.bin", &[0; 40000]);
+    let ran = place.wl("verify f.bin.torrent");
+    assert!(ran.code == 7 && ran.stdout.starts_with("FAILED f.bin: pieces 0-2\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_a_maker_said_of_a_file_is_shown() {
+    let place = Place::new();
+    let info =
+        "d5:filesld4:attr2:xh6:lengthi1e4:pathl1:aeed6:lengthi1e4:pathl1:beee4:name1:n12:piece lengthi16384e";
+    place.bytes("x.torrent", format!("d4:info{info}6:pieces20:{}ee", "a".repeat(20)).as_bytes());
+    let ran = place.wl("show x.torrent");
+    assert!(
+        ran.stdout.ends_with("a  (executable)  (hidden)\n     1        1 B  b\n"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    let shown = place.json("show x.torrent");
+    assert_eq!(
+        (&shown["files"][0]["hidden"], &shown["files"][1]["executable"]),
+        (&true.into(), &false.into())
+    );
+}
+
+#[test]
 fn an_existing_file_of_another_torrent_is_kept() {
     let place = Place::new();
     place.file("f.bin", 5);
