@@ -187,7 +187,7 @@ impl Server {
             uploads: uploads::Uploads::default(),
             ranks_due: 0,
             long_answers_bytes: 0,
-            web: web::Web::new(settings.public_url.as_deref()),
+            web: web::Web::new(&settings),
             announced: AnnounceResponse::default(),
             files: ScrapeFiles::default(),
             body: Vec::new(),
@@ -240,6 +240,7 @@ impl Server {
         self.settings.tracker_secret = newer.tracker_secret;
         self.settings.trusted_proxies = newer.trusted_proxies;
         self.settings.origins = newer.origins;
+        self.web = web::Web::new(&self.settings);
     }
 
     /// The machine's own errands.

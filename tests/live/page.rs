@@ -379,7 +379,7 @@ fn the_status_view_shows_live_numbers() {
     let plot = |name: &str| text(&said["plots"], name).replace('\n', " ");
     assert!(plot("Peers").starts_with("3 ") && plot("Peers").contains("1 seeder"), "{said}");
     assert!(plot("Torrents").contains("3 swarms"), "{said}");
-    assert!(plot("Announces a second").contains("3 in all"), "{said}");
+    assert!(plot("Announces/s").contains("3 in all"), "{said}");
     assert!(plot("Memory").contains("MB"), "{said}");
     assert!(text(&said, "label").starts_with("Peers over the last"), "{said}");
     assert!(text(&said, "facts").contains(env!("CARGO_PKG_VERSION")), "{said}");

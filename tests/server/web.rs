@@ -1,7 +1,7 @@
 //! The page at `/`: who gets it, what is asked of the store for it, how it is framed and fenced in, and what becomes of
 //! it when the store cannot answer. What a browser makes of it is in the live tests.
 
-use crate::support::{Daemon, HOST, NOW, Reply, hash};
+use crate::support::{Daemon, HOST, NOW, Reply, hash, settings};
 use weightless::base::{InfoHashes, V1Hash};
 use weightless::mailbox::{FromStore, Ticket, ToReader};
 use weightless::registry::html::{Html, Part};
@@ -139,6 +139,39 @@ fn pages_carry_live_counts_and_a_strict_policy() {
     assert_eq!(reply.field("x-content-type-options"), Some("nosniff"));
     assert_eq!(reply.field("cache-control"), Some("no-cache"));
     assert!(!text.contains("{title}") && !text.contains("{page}") && !text.contains("{public}"));
+}
+
+/// HEAD asks the store as well: the length is that of the page.
+#[test]
+fn head_has_the_fields_of_the_page() {
+    let mut daemon = Daemon::new();
+    let conn = daemon.open(PEER);
+    let (out, _) = daemon.send(conn, request("HEAD", "/", "text/html"));
+    assert!(out.is_empty());
+    let Some(Mail::Read(ToReader::Ask { ticket, .. })) = daemon.mail().pop() else { panic!("a question") };
+    daemon.server.delivered(daemon.now, FromStore::Answered { ticket, answer: Answer::Html(html("</p>")) });
+    let (_, out, _) = daemon.resume().expect("an answer");
+    let head = Reply::read(&out, true).expect("a whole head").0;
+    let (ticket, _) = asked(&mut daemon, "/");
+    let page = answered(&mut daemon, ticket, Answer::Html(html("</p>")));
+    assert_eq!(head.field("content-length"), page.field("content-length"));
+    assert_eq!(head.field("content-length"), Some(page.body.len().to_string().as_str()));
+    assert!(out.ends_with(b"\r\n\r\n"), "no body");
+}
+
+#[test]
+fn the_page_knows_whether_clients_need_a_passkey() {
+    let mut daemon = Daemon::new();
+    let mut newer = settings();
+    newer.rate = (0, 0);
+    let page = |daemon: &mut Daemon| {
+        let (ticket, _) = asked(daemon, "/");
+        answered(daemon, ticket, Answer::Html(html("</p>"))).text()
+    };
+    assert!(page(&mut daemon).contains("data-passkey=\"\""));
+    newer.tracker_secret = Some(b"secret".to_vec());
+    daemon.server.reload(daemon.now, newer);
+    assert!(page(&mut daemon).contains("data-passkey=\"1\""));
 }
 
 #[test]

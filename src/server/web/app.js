@@ -407,6 +407,7 @@ function offer (link, blob, name) {
 
 function finish (data) {
   made = { ...data, name: job.name }
+  if (document.body.dataset.passkey) data.warnings.push('This tracker wants a passkey of every client: seed with wl seed --user-id, or put yours behind /announce/ in the tracker’s address.')
   const fileName = job.name.replace(/[/\\\u0000-\u001f\u007f-\u009f]/g, '_')
   $('made-name').textContent = job.name
   $('made-what').textContent = `${many(data.count, 'file')}, ${size(data.size)}, ${many(data.pieces, 'piece')} of 256 KB`
@@ -561,7 +562,7 @@ let polling = false
 const rate = (now, before, name) => before ? Math.max(0, now[name] - before[name]) / (now.at - before.at) * 1000 : NaN
 const PLOTS = [
   ['Peers', n => n.tracker_active_peers, count, n => many(n.tracker_seeders || 0, 'seeder')],
-  ['Announces a second', (n, b) => rate(n, b, 'tracker_announces_total'), n => n < 10 ? n.toFixed(1) : count(n), n => `${count(n.tracker_announces_total)} in all`],
+  ['Announces/s', (n, b) => rate(n, b, 'tracker_announces_total'), n => n < 10 ? n.toFixed(1) : count(n), n => `${count(n.tracker_announces_total)} in all`],
   ['Torrents', n => n.tracker_registered_torrents, count, n => many(n.tracker_swarms_total, 'swarm')],
   ['Traffic', (n, b) => rate(n, b, 'tracker_received_bytes_total') + rate(n, b, 'tracker_sent_bytes_total'), n => size(Math.round(n)) + '/s', () => 'in and out'],
   ['Memory', n => n.process_resident_memory_bytes, size, () => 'resident'],

@@ -4,11 +4,11 @@
 //! script; with one it can also hash files and show how the daemon is doing. The content security policy lets in
 //! nothing but these files, so that not even a mistake in the page runs what somebody registered.
 
-use super::Server;
 use super::http::{Asked, Handled, RETRY};
 use super::metrics::ApiRoute;
 use super::outbox::Mail;
 use super::reply::{Framing, Reply};
+use super::{Server, Settings};
 use crate::base::Now;
 use crate::mailbox::ToReader;
 use crate::registry::answer::{etag, matches_etag};
@@ -73,13 +73,15 @@ pub struct Web {
 }
 
 impl Web {
-    /// The frame of a daemon that the world reaches by this URL, if it was told one.
-    pub fn new(public_url: Option<&str>) -> Self {
-        let whole = FRAME.replace("{public}", &Escaped(public_url.unwrap_or_default()).to_string());
-        let (before, rest) = whole.split_once("{title}").expect("the frame has a title");
+    /// The frame of a daemon that the world reaches by its PUBLIC_URL, and that may want passkeys of clients.
+    pub fn new(settings: &Settings) -> Self {
+        let public = Escaped(settings.public_url.as_deref().unwrap_or_default()).to_string();
+        let passkey = if settings.tracker_secret.is_some() { "1" } else { "" };
+        let filled = |part: &str| part.replace("{passkey}", passkey).replace("{public}", &public);
+        let (before, rest) = FRAME.split_once("{title}").expect("the frame has a title");
         let (between, behind) = rest.split_once("{page}").expect("the frame has a place for the page");
         Self {
-            frame: [before, between, behind].map(str::to_owned),
+            frame: [before, between, behind].map(filled),
             etags: Asset::ALL.map(|asset| etag(&sha256_hex(asset.bytes()))),
         }
     }
