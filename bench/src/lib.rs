@@ -9,5 +9,6 @@ pub mod flags;
 pub mod http;
 pub mod population;
 pub mod process;
+pub mod shelf;
 pub mod sys;
 pub mod udp;

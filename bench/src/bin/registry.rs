@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use weightless_bench::flags::Flags;
+use weightless_bench::shelf::{Entry, kinds};
 
 const USAGE: &str = "\
 registry MODE --addr 127.0.0.1:PORT [options]
@@ -62,7 +63,7 @@ fn fill(addr: SocketAddr, rows: u32, connections: u32) -> Result<(), String> {
                 return Ok(latencies);
             }
             let begun = Instant::now();
-            let (status, _) = client.post(entry(row).as_bytes())?;
+            let (status, _) = client.post(Entry::of(row).json().as_bytes())?;
             if status != 201 {
                 return Err(format!("status {status} for row {row}"));
             }
@@ -227,68 +228,6 @@ impl Client {
     }
 }
 
-/// A row of the registry, always the same for one number.
-fn entry(row: u32) -> String {
-    let mut chance = fastrand::Rng::with_seed(u64::from(row));
-    let mut word = || WORDS[chance.usize(..WORDS.len())];
-    let name = format!("{} {} {} {} - part {row} (2026) [x86_64].tar.zst", word(), word(), word(), word());
-    let tags = format!("{},{}", word(), word());
-    let hash = format!("{:016x}", u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(4);
-    let (shelf, publisher) = (SHELVES[chance.usize(..SHELVES.len())], chance.u32(..1000));
-    format!(
-        r#"{{"info_hash":"{hash}","name":"{name}","category":"{shelf}","publisher":"publisher {publisher}","tags":"{tags}"}}"#
-    )
-}
-
-/// Every kind of search: its name and its query.
-fn kinds(rows: u32) -> [(&'static str, String); 15] {
-    [
-        ("newest", String::new()),
-        ("most-completed", "sort=completions".into()),
-        ("most-seeded", "sort=seeders".into()),
-        ("one-letter", "q=x".into()),
-        ("two-letters", "q=li".into()),
-        ("common-word", "q=linux".into()),
-        ("common-word-most-seeded", "q=linux&sort=seeders".into()),
-        ("two-words", "q=linux+kernel".into()),
-        ("one-entry", format!("q=part+{}+", rows / 2)),
-        ("nothing", "q=quetzalcoatl".into()),
-        ("category", "category=audio".into()),
-        ("publisher-and-word", "publisher=publisher+7&q=linux".into()),
-        ("tags", "tags=genome".into()),
-        ("hundred-rows", "q=linux&limit=100".into()),
-        ("deep-page", format!("offset={}", rows / 2)),
-    ]
-}
-
 fn text(error: std::io::Error) -> String {
     error.to_string()
 }
-
-const SHELVES: [&str; 4] = ["video", "audio", "data", "books"];
-const WORDS: [&str; 24] = [
-    "linux",
-    "debian",
-    "ubuntu",
-    "fedora",
-    "archive",
-    "dataset",
-    "corpus",
-    "wiki",
-    "dump",
-    "satellite",
-    "genome",
-    "climate",
-    "lecture",
-    "concert",
-    "public",
-    "domain",
-    "open",
-    "movie",
-    "audio",
-    "book",
-    "map",
-    "kernel",
-    "image",
-    "sensor",
-];

@@ -8,16 +8,19 @@
 //! The store's reader owns it and hears of every committed change before whoever caused it gets an answer.
 
 mod names;
+mod scan;
+mod signatures;
 mod top;
 mod words;
 
 use super::question::hashes_of;
-use super::search::{Search, Sort, fold};
+use super::search::{Search, fold};
 use crate::base::SwarmKey;
 use hashbrown::HashTable;
 use names::Names;
+use scan::{Filter, Want};
 use std::hash::{BuildHasher, RandomState};
-use top::{Rank, Top};
+use top::Top;
 use words::Words;
 
 #[cfg(test)]
@@ -78,14 +81,15 @@ pub struct Catalogue {
     /// One column for each thing a search reads, so that a pass over one touches nothing else. All of one length.
     rows: Vec<i64>,
     keys: Vec<[u8; 20]>,
-    created_at: Vec<i64>,
-    completions: Vec<u64>,
+    /// What entries are ranked by, in 32 bits: no registry has more downloads or lives beyond 2106, and an odd time of an
+    /// old database counts as the nearest that fits.
+    created_at: Vec<u32>,
+    completions: Vec<u32>,
     seeders: Vec<u32>,
+    /// `GONE` for a slot whose entry is gone; it is used again.
     categories: Vec<u32>,
     publishers: Vec<u32>,
     tags: Vec<u32>,
-    /// False for a slot whose entry is gone; it is used again.
-    live: Vec<bool>,
     free: Vec<u32>,
     names: Names,
     words: Words,
@@ -118,8 +122,8 @@ impl Catalogue {
     pub fn store(&mut self, listing: &Listing) {
         let slot = self.slot_of(listing.row).unwrap_or_else(|| self.add(listing));
         let at = slot as usize;
-        self.created_at[at] = listing.created_at;
-        self.completions[at] = listing.completions;
+        self.created_at[at] = listing.created_at.clamp(0, u32::MAX.into()) as u32;
+        self.completions[at] = saturated(listing.completions);
         for (column, word) in [
             (&mut self.categories, &listing.category),
             (&mut self.publishers, &listing.publisher),
@@ -142,7 +146,7 @@ impl Catalogue {
                 entry.remove();
             }
         }
-        self.live[at] = false;
+        self.categories[at] = GONE;
         self.names.clear(slot);
         self.free.push(slot);
     }
@@ -150,7 +154,7 @@ impl Catalogue {
     /// Sets the completed downloads of a row.
     pub fn set_completions(&mut self, row: i64, completions: u64) {
         if let Some(slot) = self.slot_of(row) {
-            self.completions[slot as usize] = completions;
+            self.completions[slot as usize] = saturated(completions);
         }
     }
 
@@ -172,39 +176,25 @@ impl Catalogue {
         self.categories.shrink_to_fit();
         self.publishers.shrink_to_fit();
         self.tags.shrink_to_fit();
-        self.live.shrink_to_fit();
         self.names.shrink();
     }
 
     /// Runs a search: the exact number of matches, and the rows of one page in the order asked for.
     pub fn find(&self, search: &Search) -> Found {
         let filter = self.filter(search);
-        let wanted = |slot: u32| self.live[slot as usize] && filter.admits(self, slot as usize);
         let mut top = Top::new(search.offset, search.limit);
-        let mut offer = |slot: u32| {
-            if wanted(slot) {
-                top.offer(self.rank(search.sort, slot), |slot| self.tie_break(slot));
-            }
+        let text = fold(&search.text);
+        let total = if text.is_empty() {
+            self.rank_all(&filter, search.sort, &mut top)
+        } else {
+            let slots = match self.few_admitted(&filter) {
+                Some(few) => self.names.of_these(few, text.as_bytes()),
+                None => self.names.containing(text.as_bytes()),
+            };
+            self.rank_these(&slots, &filter, search.sort, &mut top)
         };
-        // From the last slot down: new entries come last, so the first candidates are mostly the best ones and
-        // almost all others are refused by one comparison.
-        match fold(&search.text) {
-            text if text.is_empty() => (0..self.rows.len() as u32).rev().for_each(&mut offer),
-            text => self.names.containing(text.as_bytes()).into_iter().rev().for_each(&mut offer),
-        }
-        let total = top.seen();
         let page = top.page(|slot| self.tie_break(slot));
         Found { rows: page.into_iter().map(|slot| self.rows[slot as usize]).collect(), total }
-    }
-
-    fn rank(&self, sort: Sort, slot: u32) -> Rank {
-        let at = slot as usize;
-        let value = match sort {
-            Sort::CreatedAt => 0,
-            Sort::Completions => self.completions[at],
-            Sort::Seeders => u64::from(self.seeders[at]),
-        };
-        Rank { value, created_at: self.created_at[at], slot }
     }
 
     /// What decides between entries of the same second: the hash, the smaller the better. An odd row of an old
@@ -231,7 +221,7 @@ impl Catalogue {
         let key = hashes.map_or_else(|| first_bytes(&listing.info_hash), |hashes| hashes.primary_key().0);
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let at = slot as usize;
-        (self.rows[at], self.keys[at], self.seeders[at], self.live[at]) = (listing.row, key, 0, true);
+        (self.rows[at], self.keys[at], self.seeders[at]) = (listing.row, key, 0);
         let Self { rows, keys, hasher, by_row, by_key, .. } = self;
         let row_hash = |slot: &u32| hasher.hash_one(rows[*slot as usize]);
         let key_hash = |slot: &u32| hasher.hash_one(keys[*slot as usize]);
@@ -249,46 +239,10 @@ impl Catalogue {
         self.created_at.push(0);
         self.completions.push(0);
         self.seeders.push(0);
-        self.categories.push(0);
+        self.categories.push(GONE);
         self.publishers.push(0);
         self.tags.push(0);
-        self.live.push(false);
         slot
-    }
-}
-
-/// The filters of a search with their words looked up.
-struct Filter {
-    category: Want,
-    publisher: Want,
-    /// For each word, whether it holds the text asked for.
-    tags: Option<Vec<bool>>,
-}
-
-enum Want {
-    Any,
-    Only(u32),
-    None,
-}
-
-impl Want {
-    /// Looks at the column only where that matters: a pass over a million entries is mostly reading.
-    #[inline]
-    fn admits(&self, column: &[u32], at: usize) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(only) => *only == column[at],
-            Self::None => false,
-        }
-    }
-}
-
-impl Filter {
-    #[inline]
-    fn admits(&self, catalogue: &Catalogue, at: usize) -> bool {
-        self.category.admits(&catalogue.categories, at)
-            && self.publisher.admits(&catalogue.publishers, at)
-            && self.tags.as_ref().is_none_or(|holds| holds[catalogue.tags[at] as usize])
     }
 }
 
@@ -298,3 +252,10 @@ fn first_bytes(text: &str) -> [u8; 20] {
     key[..length].copy_from_slice(&text.as_bytes()[..length]);
     key
 }
+
+fn saturated(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The category of a slot without an entry. No word has this number.
+const GONE: u32 = u32::MAX;

@@ -1,6 +1,7 @@
 //! All names in one piece of memory, so that looking for a text in a million of them is one run of a vectorised
 //! substring search. Names are separated by a byte that no UTF-8 text holds, so no match spans two of them.
 
+use super::signatures::Signatures;
 use memchr::memmem::Finder;
 
 /// Folded names by slot.
@@ -16,6 +17,8 @@ pub(super) struct Names {
     records: Vec<u32>,
     /// Bytes in records that are gone.
     wasted_bytes: usize,
+    /// Where not to look.
+    signatures: Signatures,
 }
 
 impl Names {
@@ -41,15 +44,25 @@ impl Names {
 
     /// The slots whose name holds `text`, which must not be empty, in the order in which the names came.
     pub fn containing(&self, text: &[u8]) -> Vec<u32> {
-        let finder = Finder::new(text);
-        let (mut slots, mut record, mut from) = (Vec::new(), 0, 0);
-        while let Some(at) = finder.find(&self.bytes[from..]) {
-            record = self.record_at(record, from + at);
-            if self.owners[record] != GONE {
-                slots.push(self.owners[record]);
+        let (finder, mut slots) = (Finder::new(text), Vec::new());
+        for records in self.signatures.may_hold(text) {
+            let (mut record, mut from) = (records.start, self.starts[records.start]);
+            let bytes = &self.bytes[..self.starts.get(records.end).copied().unwrap_or(self.bytes.len())];
+            while let Some(at) = finder.find(&bytes[from..]) {
+                record = self.record_at(record, from + at);
+                if self.owners[record] != GONE {
+                    slots.push(self.owners[record]);
+                }
+                from = self.end(record);
             }
-            from = self.end(record);
         }
+        slots
+    }
+
+    /// Those of these slots whose name holds `text`.
+    pub fn of_these(&self, mut slots: Vec<u32>, text: &[u8]) -> Vec<u32> {
+        let finder = Finder::new(text);
+        slots.retain(|slot| self.name(*slot).is_some_and(|name| finder.find(name).is_some()));
         slots
     }
 
@@ -59,6 +72,7 @@ impl Names {
         self.starts.shrink_to_fit();
         self.owners.shrink_to_fit();
         self.records.shrink_to_fit();
+        self.signatures.shrink();
     }
 
     /// The record that holds the byte at `at`, which lies in `from` or later. Looks at the next ones, then where it would
@@ -105,6 +119,7 @@ impl Names {
             self.records.resize(slot as usize + 1, GONE);
         }
         self.records[slot as usize] = self.owners.len() as u32;
+        self.signatures.add(self.owners.len(), name);
         self.starts.push(self.bytes.len());
         self.owners.push(slot);
         self.bytes.extend_from_slice(name);

@@ -6,9 +6,9 @@ use std::cmp::{Ordering, Reverse};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rank {
     /// The more the better.
-    pub value: u64,
+    pub value: u32,
     /// The later the better.
-    pub created_at: i64,
+    pub created_at: u32,
     /// Which entry.
     pub slot: u32,
 }
@@ -24,7 +24,6 @@ pub(super) struct Top {
     /// How many of the best are needed.
     depth: usize,
     offset: usize,
-    seen: u64,
     /// The worst that may still count, known after the first cut.
     worst: Option<Rank>,
 }
@@ -34,18 +33,17 @@ impl Top {
     pub fn new(offset: u64, limit: u32) -> Self {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let depth = offset.saturating_add(limit as usize);
-        Self { kept: Vec::new(), depth, offset, seen: 0, worst: None }
+        Self { kept: Vec::new(), depth, offset, worst: None }
     }
 
-    /// How many candidates there were.
-    pub fn seen(&self) -> u64 {
-        self.seen
+    /// A candidate that is worse than this one is not let in. (One that is as good, but for the tie-break, may be.)
+    pub fn worst(&self) -> Option<Rank> {
+        self.worst
     }
 
     /// Takes a candidate.
     #[inline]
     pub fn offer<T: Ord>(&mut self, rank: Rank, tie_break: impl Fn(u32) -> T) {
-        self.seen += 1;
         if self.worst.is_some_and(|worst| better(&worst, &rank, &tie_break) == Ordering::Less) {
             return;
         }
@@ -84,7 +82,7 @@ impl Top {
 /// `Less` puts `a` first.
 #[inline]
 fn better<T: Ord>(a: &Rank, b: &Rank, tie_break: &impl Fn(u32) -> T) -> Ordering {
-    let order = |rank: &Rank| Reverse((rank.value, rank.created_at));
+    let order = |rank: &Rank| Reverse(u64::from(rank.value) << 32 | u64::from(rank.created_at));
     order(a).cmp(&order(b)).then_with(|| tie_break(a.slot).cmp(&tie_break(b.slot)))
 }
 
