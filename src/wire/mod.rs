@@ -6,6 +6,7 @@ pub mod bencode;
 pub mod compact;
 pub mod http1;
 pub mod http_tracker;
+pub mod idt_client;
 pub mod idt_peers;
 pub mod passkey;
 pub mod query;
