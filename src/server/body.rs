@@ -99,9 +99,9 @@ impl Server {
         let Some(session) = self.sessions.get(conn) else { return Step::Close { linger: false } };
         let Phase::Body(upload) = &mut session.phase else { return Step::Short };
         let (ticket, framing) = (upload.ticket, upload.framing);
-        if let Goal::Peer(client) = upload.goal {
+        if let Goal::Peer(who) = upload.goal {
             let body = std::mem::take(&mut upload.bytes);
-            return self.peer_registers(Sender { now, conn, client, framing, ticket }, &body, used, out);
+            return self.peer_registers(Sender { now, conn, who, framing, ticket }, &body, used, out);
         }
         self.waiting += 1;
         if upload.is_large {

@@ -6,7 +6,7 @@ use super::access::{FOREIGN_ORIGIN, UNAUTHORIZED};
 use super::api::{self, outcome_of};
 use super::http::{Asked, Handled, Step};
 use super::reply::{Framing, Reply, TEXT};
-use super::session::{Goal, Phase};
+use super::session::{Goal, Phase, Registrant};
 use super::{Conn, Server, address};
 use crate::base::Now;
 use crate::base::limits::IDT_INTERVAL_S_MAX;
@@ -20,7 +20,7 @@ use crate::wire::http_tracker::refusal_text;
 use crate::wire::http1::Method;
 use crate::wire::idt_peers::{self as wire, GetPeers, RegisterPeer, State};
 use crate::wire::passkey::PathKey;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A body on its way in, and whose.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub(super) struct Sender {
     /// On which connection.
     pub conn: Conn,
     /// From whom.
-    pub client: IpAddr,
+    pub who: Registrant,
     /// How to frame the answer.
     pub framing: Framing,
     /// What it is counted by while it is in memory.
@@ -48,7 +48,7 @@ impl Server {
         let (outcome, handled) = match asked.head.method {
             Method::Post => match self.may_register_peer(asked, key) {
                 // It is counted when its body has come.
-                Ok(client) => return Handled::NeedsBody(Goal::Peer(client)),
+                Ok(who) => return Handled::NeedsBody(Goal::Peer(who)),
                 // What is refused is not read to its end.
                 Err(error) => (self.refuse(asked.now, asked.framing.closing(), error, out), Handled::Refused),
             },
@@ -59,11 +59,11 @@ impl Server {
         handled
     }
 
-    fn may_register_peer(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>) -> Result<IpAddr, ApiError> {
-        let (client, _) = self.announce_checks(asked, key).map_err(error_of)?;
+    fn may_register_peer(&mut self, asked: &Asked<'_, '_>, key: PathKey<'_>) -> Result<Registrant, ApiError> {
+        let (ip, user) = self.announce_checks(asked, key).map_err(error_of)?;
         match asked.head.origin {
             Some(origin) if !self.lets_in(origin, asked) => Err(FOREIGN_ORIGIN),
-            _ => Ok(client),
+            _ => Ok(Registrant { ip, user }),
         }
     }
 
@@ -83,7 +83,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Step {
         self.upload_over(from.ticket);
-        let outcome = match self.register_client(from.now, from.client, body) {
+        let outcome = match self.register_client(from.now, from.who, body) {
             Ok(json) => {
                 let extra = [("Cache-Control", "no-store")];
                 let reply = Reply::json(200, json.as_bytes()).with(&extra);
@@ -99,16 +99,19 @@ impl Server {
         if from.framing.closes() { Step::Close { linger: false } } else { Step::Used(used) }
     }
 
-    fn register_client(&mut self, now: Now, client: IpAddr, body: &[u8]) -> Result<String, ApiError> {
+    fn register_client(&mut self, now: Now, who: Registrant, body: &[u8]) -> Result<String, ApiError> {
         let said = RegisterPeer::parse(body).map_err(|text| ApiError::new(400, text))?;
-        let may_name = self.settings.trust_ip_param && address::may_name_itself(client);
-        let ip = said.ip.filter(|_| may_name).unwrap_or(client).to_canonical();
+        let may_name = self.settings.trust_ip_param && address::may_name_itself(who.ip);
+        let ip = said.ip.filter(|_| may_name).unwrap_or(who.ip).to_canonical();
         let reach = Reach { peers_max: 0, families: Families::Own };
         let from = SocketAddr::new(ip, said.port);
         let request = said.announce(ip);
         self.tracker
             .announce_for(now, from, &request, reach, Lease::Registered, &mut self.announced)
             .map_err(error_of)?;
+        if let Some(user) = &who.user {
+            self.tracker.account(now, user, from, &request);
+        }
         Ok(wire::registered(&wire::Registered {
             file_id: said.file_id,
             state: said.state,

@@ -6,8 +6,8 @@
 use super::health::HEALTH_MS;
 use super::metrics::ApiRoute;
 use super::reply::Framing;
-use crate::base::Millis;
 use crate::base::limits::{REGISTER_BODY_BYTES_MAX, REGISTER_PEER_BODY_BYTES_MAX};
+use crate::base::{Millis, UserId};
 use crate::mailbox::Ticket;
 use crate::tracker::counters::Kind;
 use crate::wire::http1::Chunked;
@@ -65,8 +65,17 @@ pub enum BodyLeft {
 pub enum Goal {
     /// An entry of the registry: the store's.
     Entry,
-    /// The client at this address, which comes into a swarm.
-    Peer(IpAddr),
+    /// A client that comes into a swarm.
+    Peer(Registrant),
+}
+
+/// Who registers as a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registrant {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Whose passkey it has, where passkeys are in use.
+    pub user: Option<UserId>,
 }
 
 impl Goal {

@@ -335,6 +335,50 @@ fn passkeys_are_asked_for_in_the_path() {
     }
 }
 
+/// What a client with a passkey reports counts like an announce: the growth of its counters, once.
+#[test]
+fn bytes_are_counted_for_the_user_of_the_passkey() {
+    let secret = b"a secret".to_vec();
+    let key = PasskeyKey::new(&secret).sign("user").expect("an id");
+    let mut daemon = Daemon::with(|settings| settings.tracker_secret = Some(secret));
+    let pending = |daemon: &mut Daemon| {
+        let text = daemon.get(A, "/metrics").text();
+        ["up", "down"].map(|direction| {
+            let name = format!("tracker_usage_pending_bytes{{tier=\"ram\",direction=\"{direction}\"}} ");
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&name))
+                .unwrap_or_else(|| panic!("{name}: {text}"));
+            line.parse::<u64>().expect("a number")
+        })
+    };
+    for (peer, port, state, up, down, counted) in [
+        // The first report of a session is what later ones are measured by.
+        (A, 1, "leeching", 100, 7, [0, 0]),
+        (A, 1, "leeching", 150, 7, [50, 0]),
+        (A, 1, "seeding", 150, 10, [50, 3]),
+        // Another device of the same user, behind the same address, and one elsewhere.
+        (A, 2, "leeching", 5, 0, [50, 3]),
+        (B, 1, "leeching", 0, 1, [50, 3]),
+        (A, 2, "leeching", 6, 0, [51, 3]),
+        (A, 1, "stopped", 160, 10, [61, 3]),
+        (B, 1, "leeching", 20, 1, [81, 3]),
+    ] {
+        let body = json!({"file_id": id(), "port": port, "state": state, "uploaded": up, "downloaded": down});
+        let reply = post(&mut daemon, peer, &format!("/register_peer/{key}"), &body.to_string(), "");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(pending(&mut daemon), counted, "{body}");
+    }
+    // What is refused counts nothing.
+    daemon.server.delivered(
+        daemon.now,
+        FromStore::Admission(AdmissionChange::Blocked { keys: vec![V1Hash([1; 20]).key()] }),
+    );
+    let body = json!({"file_id": id(), "port": 2, "uploaded": 500});
+    assert_eq!(post(&mut daemon, A, &format!("/register_peer/{key}"), &body.to_string(), "").status, 403);
+    assert_eq!(pending(&mut daemon), [81, 3]);
+}
+
 #[test]
 fn methods_rates_and_pages_of_other_origins() {
     let mut daemon = Daemon::new();
