@@ -35,6 +35,8 @@ mod source;
 #[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod ssrf;
 mod tracker;
+#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
+mod webseed;
 
 use env::Env;
 use failure::{Failure, shown};

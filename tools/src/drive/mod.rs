@@ -7,3 +7,5 @@ pub mod http_tracker;
 pub mod trackers;
 pub mod udp_exchange;
 pub mod udp_tracker;
+pub mod web_answer;
+pub mod webfetch;
