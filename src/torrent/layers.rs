@@ -2,12 +2,18 @@
 //! each must hash up to the root that does stand in it.
 
 use super::merkle::{self, Hash};
+use super::metainfo::Span;
 use super::{Malformed, Metainfo};
 use crate::wire::bencode::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// Reads and proves the layers of `metainfo`. A file without one is allowed: its hashes are fetched from peers.
-pub(super) fn read(value: Value<'_>, metainfo: &Metainfo) -> Result<BTreeMap<Hash, Vec<u8>>, Malformed> {
+/// Says where in the torrent's bytes they are.
+pub(super) fn read(
+    value: Value<'_>,
+    metainfo: &Metainfo,
+    torrent: &[u8],
+) -> Result<BTreeMap<Hash, Span>, Malformed> {
     let bad = Malformed::BadPieceLayer;
     let piece_length = metainfo.layout.piece_length();
     // Files of identical content share a root; one root with two lengths cannot both be proven.
@@ -29,7 +35,7 @@ pub(super) fn read(value: Value<'_>, metainfo: &Metainfo) -> Result<BTreeMap<Has
         if merkle::layer_root(hashes, metainfo.piece_length()) != root {
             return Err(bad);
         }
-        layers.insert(root, layer.to_vec());
+        layers.insert(root, Span::locate(torrent, layer).ok_or(bad)?);
     }
     Ok(layers)
 }

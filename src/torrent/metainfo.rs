@@ -1,7 +1,7 @@
 //! A torrent as a strict client reads it: every rule of the specification has been checked, every number is in range.
 //!
-//! It owns the raw info bytes (they are served to peers and embedded when a file is rebuilt) and keeps paths and piece
-//! hashes as spans of them: directories share their names in a v2 tree, so owned paths could be far larger than the
+//! It owns the bytes it was read from (info bytes are served to peers and embedded when a file is rebuilt) and keeps paths
+//! and hashes as spans of them: directories share their names in a v2 tree, so owned paths could be far larger than the
 //! file they came from.
 
 use super::merkle::Hash;
@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 /// One torrent.
 #[derive(Clone, Debug)]
 pub struct Metainfo {
-    pub(super) info: Vec<u8>,
+    /// The torrent as it was read, or the info dictionary alone.
+    pub(super) file: Vec<u8>,
+    /// Where in it the info dictionary is; all spans but those of `layers` are parts of that.
+    pub(super) info: Span,
     pub(super) hashes: InfoHashes,
     pub(super) kind: Kind,
     pub(super) shape: Shape,
@@ -23,7 +26,8 @@ pub struct Metainfo {
     pub(super) files: Vec<File>,
     pub(super) directories: Vec<Directory>,
     pub(super) layout: Layout,
-    pub(super) layers: BTreeMap<Hash, Vec<u8>>,
+    /// Where in the file the layers are.
+    pub(super) layers: BTreeMap<Hash, Span>,
     /// The keys that change no hash and no byte of data.
     pub about: About,
 }
@@ -107,6 +111,11 @@ impl Metainfo {
     /// Reads a `.torrent`, checking everything a strict client checks, in the order of the specification; the first
     /// broken rule is the error.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::take(bytes.to_vec())
+    }
+
+    /// The same without a copy: torrents may be large, and nearly all of one is hashes that are looked up in place.
+    pub fn take(bytes: Vec<u8>) -> Result<Self, Malformed> {
         read::torrent(bytes)
     }
 
@@ -129,7 +138,7 @@ impl Metainfo {
 
     /// The raw info dictionary.
     pub fn info(&self) -> &[u8] {
-        &self.info
+        self.info.of(&self.file)
     }
 
     /// Which hashes the torrent has.
@@ -144,7 +153,7 @@ impl Metainfo {
 
     /// The name as the torrent has it: any bytes, not safe for a disk. A v1-only torrent's `name.utf-8` is preferred.
     pub fn name(&self) -> &[u8] {
-        self.name.of(&self.info)
+        self.name.of(self.info())
     }
 
     /// The publishers' signatures the torrent carries, each judged against its hashes.
@@ -175,12 +184,12 @@ impl Metainfo {
     /// The SHA-1 of a piece; `None` in a v2-only torrent and past the end.
     pub fn piece_sha1(&self, piece: u64) -> Option<[u8; 20]> {
         let at = usize::try_from(piece).ok()?.checked_mul(20)?;
-        self.pieces.of(&self.info).get(at..at.checked_add(20)?)?.try_into().ok()
+        self.pieces.of(self.info()).get(at..at.checked_add(20)?)?.try_into().ok()
     }
 
     /// The piece hashes of a file longer than a piece, one after the other, if the torrent carries them.
     pub fn layer(&self, file: usize) -> Option<&[u8]> {
-        self.layers.get(&self.files.get(file)?.root?).map(Vec::as_slice)
+        self.layers.get(&self.files.get(file)?.root?).map(|layer| layer.of(&self.file))
     }
 
     /// The v2 hash of a piece of a file, counted from the file's start: from its layer, or the root of a file of at
@@ -200,16 +209,16 @@ impl Metainfo {
         match file.path {
             PathAt::Name => vec![self.name()],
             PathAt::List(list) => {
-                let components = Value::of_checked(list.of(&self.info)).as_list();
+                let components = Value::of_checked(list.of(self.info())).as_list();
                 components.into_iter().flatten().filter_map(|component| component.as_bytes()).collect()
             }
             PathAt::Tree { directory, name } => {
-                let mut path = vec![name.of(&self.info)];
+                let mut path = vec![name.of(self.info())];
                 let mut at = directory;
                 while at != 0
                     && let Some(directory) = self.directories.get(at as usize)
                 {
-                    path.push(directory.name.of(&self.info));
+                    path.push(directory.name.of(self.info()));
                     at = directory.parent;
                 }
                 path.reverse();

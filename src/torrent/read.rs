@@ -12,22 +12,28 @@ use crate::wire::bencode::{self, Form, Limits, Value};
 /// Most pieces in one torrent (libtorrent's bound).
 const PIECES_MAX: u64 = (1 << 30) - 1;
 
-pub(super) fn torrent(bytes: &[u8]) -> Result<Metainfo, Malformed> {
-    let top = bencode::parse(bytes, &Limits::TORRENT, Form::Tolerant).map_err(|_| Malformed::NotATorrent)?;
+pub(super) fn torrent(bytes: Vec<u8>) -> Result<Metainfo, Malformed> {
+    let top = bencode::parse(&bytes, &Limits::TORRENT, Form::Tolerant).map_err(|_| Malformed::NotATorrent)?;
     let [info, piece_layers] = top.pick([b"info", b"piece layers"]);
-    let mut metainfo = dictionary(info.ok_or(Malformed::NotATorrent)?)?;
+    let info = info.ok_or(Malformed::NotATorrent)?;
+    let mut metainfo = dictionary(info)?;
     if metainfo.kind != Kind::V1
         && let Some(piece_layers) = piece_layers
     {
-        metainfo.layers = layers::read(piece_layers, &metainfo)?;
+        metainfo.layers = layers::read(piece_layers, &metainfo, &bytes)?;
     }
     about::read(top, &mut metainfo.about);
+    metainfo.info = Span::locate(&bytes, info.raw()).ok_or(Malformed::NotATorrent)?;
+    metainfo.file = bytes;
     Ok(metainfo)
 }
 
-pub(super) fn info_only(info: &[u8]) -> Result<Metainfo, Malformed> {
-    let info = bencode::parse(info, &Limits::TORRENT, Form::Tolerant).map_err(|_| Malformed::NotATorrent)?;
-    dictionary(info)
+pub(super) fn info_only(bytes: &[u8]) -> Result<Metainfo, Malformed> {
+    let info = bencode::parse(bytes, &Limits::TORRENT, Form::Tolerant).map_err(|_| Malformed::NotATorrent)?;
+    let mut metainfo = dictionary(info)?;
+    metainfo.info = Span::locate(bytes, info.raw()).ok_or(Malformed::NotATorrent)?;
+    metainfo.file = bytes.to_vec();
+    Ok(metainfo)
 }
 
 /// The keys of an info dictionary that decide what it is.
@@ -56,6 +62,7 @@ fn keys(info: Value<'_>) -> Keys<'_> {
     Keys { version, tree, pieces, length, files, piece_length, name, name_utf8 }
 }
 
+/// Everything but the bytes themselves.
 fn dictionary(info: Value<'_>) -> Result<Metainfo, Malformed> {
     info.as_dict().ok_or(Malformed::NotATorrent)?;
     let keys = keys(info);
@@ -73,7 +80,8 @@ fn dictionary(info: Value<'_>) -> Result<Metainfo, Malformed> {
     let mut metainfo = Metainfo {
         name: locate(name)?,
         pieces: locate(pieces).unwrap_or(Span::EMPTY),
-        info: raw.to_vec(),
+        file: Vec::new(),
+        info: Span::EMPTY,
         hashes: hashes(kind, raw),
         kind,
         shape: lists.shape,

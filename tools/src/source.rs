@@ -67,7 +67,7 @@ pub fn find(context: &Context, source: &OsStr) -> Result<Found, Failure> {
     }
     let bytes = bytes(context, source)?;
     match bytes.first() {
-        Some(b'd') => read(&bytes).map(|metainfo| Found::torrent(metainfo, None)),
+        Some(b'd') => read(bytes).map(|metainfo| Found::torrent(metainfo, None)),
         Some(b'{') => read_idt(context, &bytes, None).map(|idtorrent| Found::idtorrent(idtorrent, None)),
         _ if is_magnet(&bytes) => from_magnet(context, String::from_utf8_lossy(bytes.trim_ascii()).as_ref()),
         _ => Err(Failure::input("not a magnet link, torrent, idtorrent, URL or info hash")),
@@ -103,8 +103,8 @@ pub fn hash(text: &str) -> Option<InfoHashes> {
     V1Hash::from_hex(text.as_bytes()).map(InfoHashes::V1).or_else(v2)
 }
 
-fn read(bytes: &[u8]) -> Result<Metainfo, Failure> {
-    Metainfo::read(bytes).map_err(|why| Failure::input(format!("torrent: {why}")))
+fn read(bytes: Vec<u8>) -> Result<Metainfo, Failure> {
+    Metainfo::take(bytes).map_err(|why| Failure::input(format!("torrent: {why}")))
 }
 
 /// Reads an idtorrent, which must have the wanted id if there is one.
@@ -164,7 +164,7 @@ fn ask(context: &Context, tracker: Tracker, hashes: &InfoHashes) -> Result<Found
         return read_idt(context, &bytes, Some(*id))
             .map(|idtorrent| Found::idtorrent(idtorrent, Some(tracker)));
     }
-    let metainfo = read(&bytes)?;
+    let metainfo = read(bytes)?;
     // A registry also answers to 20 bytes of a v2 hash, which look like a v1 hash.
     let key = metainfo.hashes().v2().is_some_and(|v2| Some(v2.key()) == hashes.v1().map(|v1| v1.key()));
     match metainfo.expect(hashes) {

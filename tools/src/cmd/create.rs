@@ -148,7 +148,7 @@ impl Target {
         if let Some(old) = old_file(context, path)? {
             let size: u64 = tree.files.iter().map(|file| file.stamp.length).sum();
             let alike = |old: Metainfo| old.total_bytes() == size && old.files().len() == tree.files.len();
-            if !Metainfo::read(&old).is_ok_and(alike) {
+            if !Metainfo::take(old).is_ok_and(alike) {
                 return Err(differs(path));
             }
         }
