@@ -1,5 +1,5 @@
-//! Requests to web seeds against a small server that misbehaves on purpose, and against one of Python that knows no
-//! ranges.
+//! Requests to web seeds against a small server that misbehaves on purpose, against one of Python that knows no ranges,
+//! and against nginx.
 
 use super::*;
 use std::io::{BufRead, BufReader, Write};
@@ -296,4 +296,64 @@ fn pythons_server_knows_no_ranges_and_serves_us_all_the_same() {
     }
     let ended = bench.run(fetch(9, format!("http://127.0.0.1:{port}/other"), 0..5));
     assert_eq!(ended.why, Some(WebProblem::Unavailable("HTTP 404".into())));
+}
+
+/// nginx with the file at `/f`, on a port that was free a moment ago.
+fn nginx(place: &std::path::Path) -> (Running, u16) {
+    std::fs::write(place.join("f"), file()).expect("a file");
+    for _ in 0..10 {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let at = place.display();
+        let config = format!(
+            "daemon off; master_process off; pid {at}/pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off; \
+             client_body_temp_path {at}; proxy_temp_path {at}; fastcgi_temp_path {at}; uwsgi_temp_path {at}; \
+             scgi_temp_path {at}; server {{ listen 127.0.0.1:{port}; root {at}; \
+             location /old {{ return 301 /f; }} }} }}\n"
+        );
+        std::fs::write(place.join("conf"), config).expect("a file");
+        // `make test` unpacks it beside the Python of the tests.
+        let python = std::env::var_os("WL_TEST_PYTHON").map(std::path::PathBuf::from);
+        let beside = python.and_then(|python| Some(python.parent()?.parent()?.join("nginx/usr/sbin/nginx")));
+        let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "nginx".into());
+        let mut command = Command::new(program);
+        command.args(["-e", "stderr", "-p"]).arg(place).arg("-c").arg(place.join("conf"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut server =
+            Running(child.unwrap_or_else(|error| panic!("nginx: {error}; `make test-tools` installs it")));
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until && server.0.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return (server, port);
+            }
+            std::thread::yield_now();
+        }
+    }
+    panic!("nginx does not start")
+}
+
+#[test]
+fn nginx_serves_ranges_and_whole_files() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (_server, port) = nginx(place.path());
+    let mut bench = Bench::new();
+    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let first = bench.run(fetch(1, url("/old"), 10..400_000));
+    assert_eq!((first.why, first.url.as_str()), (None, url("/f").as_str()));
+    assert!(first.bytes == file()[10..400_000]);
+    let etag = first.etag.expect("nginx tags files");
+    for (id, tag) in [(2, etag.as_str()), (3, "\"of another file\"")] {
+        let mut again = fetch(id, url("/f"), 999_000..FILE_BYTES);
+        again.etag = Some(tag.to_owned());
+        let ended = bench.run(again);
+        assert_eq!(ended.why, None);
+        assert!(ended.bytes == file()[999_000..]);
+    }
+    for (id, path) in [(4, "/none"), (5, "/")] {
+        let ended = bench.run(fetch(id, url(path), 0..5));
+        assert!(matches!(ended.why, Some(WebProblem::Unavailable(_))), "{path}");
+    }
+    let mut longer = fetch(6, url("/f"), 0..10);
+    longer.file_bytes = FILE_BYTES + 1;
+    assert!(matches!(bench.run(longer).why, Some(WebProblem::Unavailable(_))));
 }
