@@ -152,12 +152,13 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     if let DbPath::File(path) = &config.path {
         check(&writer, path)?;
     }
-    writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     writer.pragma_update(None, "wal_autocheckpoint", config.wal_autocheckpoint)?;
     writer.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+    // Before anything that stays in the file: one that cannot be brought up to date is left byte for byte.
     let former_peers = schema::prepare(&mut writer, random_u64()?)?;
+    writer.pragma_update(None, "journal_mode", "WAL")?;
     let reader = connect(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let times = Times {
         registry: TimeForm::of(&writer, "registry")?,

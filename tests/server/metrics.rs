@@ -19,7 +19,9 @@ fn value(page: &str, series: &str) -> Option<f64> {
 fn every_series_is_explained_and_has_one_value() {
     let mut daemon = Daemon::new();
     daemon.announce(PEER, &crate::support::hash(1), "left=0");
-    let page = page(&mut daemon);
+    let reply = daemon.get(PEER, "/metrics");
+    assert_eq!(reply.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let page = reply.text();
     let (mut known, mut seen) = (HashSet::new(), HashSet::new());
     for line in page.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -44,11 +46,32 @@ fn every_series_is_explained_and_has_one_value() {
         "tracker_active_peers",
         "tracker_registered_torrents",
         "tracker_swarms_total",
+        "tracker_requests_total",
+        "tracker_udp_dropped_total",
+        "tracker_received_bytes_total",
+        "tracker_sent_bytes_total",
+        "tracker_connections",
+        "tracker_connections_accepted_total",
+        "tracker_connections_shed_total",
+        "tracker_connection_timeouts_total",
+        "tracker_seeders",
+        "tracker_leechers",
+        "tracker_completions_total",
+        "tracker_loop_latency_seconds",
         "tracker_api_duration_seconds",
         "tracker_store_commit_seconds",
         "tracker_store_queue",
         "tracker_store_errors_total",
         "tracker_snapshot_age_seconds",
+        "tracker_whitelist_entries",
+        "tracker_blocklist_entries",
+        "tracker_build_info",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
     ] {
         assert!(known.contains(name), "{name}");
     }

@@ -138,3 +138,12 @@ fn a_passkey_where_none_are_in_use_is_unauthorized() {
     assert_eq!(daemon.get(PEER, &format!("/announce/{PASSKEY}{query}")).failure(), Some("Unauthorized"));
     assert_eq!(daemon.get(PEER, &format!("/scrape/{PASSKEY}{query}")).failure(), Some("Unauthorized"));
 }
+
+#[test]
+fn what_browsers_and_crawlers_ask_for_is_answered() {
+    let mut daemon = Daemon::new();
+    let icon = daemon.get(PEER, "/favicon.ico");
+    assert_eq!((icon.status, icon.body.len()), (204, 0));
+    let robots = daemon.get(PEER, "/robots.txt");
+    assert_eq!((robots.status, robots.text().as_str()), (200, "User-agent: *\nDisallow: /\n"));
+}

@@ -149,6 +149,44 @@ fn go_database(path: &std::path::Path) {
 }
 
 #[test]
+fn a_go_database_that_cannot_be_migrated_is_left_byte_for_byte() {
+    let (_directory, path) = place();
+    go_database(&path);
+    let db = Connection::open(&path).expect("opens");
+    // The last of the tables we would add has a name that something else has.
+    db.execute_batch("CREATE VIEW swarm_meta AS SELECT 1").expect("a view");
+    drop(db);
+    let before = std::fs::read(&path).expect("reads");
+    let error = try_open(&path).err().expect("refused");
+    assert!(
+        error.to_string().contains("swarm_meta") && error.to_string().contains("weightless.db"),
+        "{error}"
+    );
+    assert!(std::fs::read(&path).expect("reads") == before);
+    let db = Connection::open(&path).expect("opens");
+    db.execute_batch("DROP VIEW swarm_meta").expect("ours");
+    drop(db);
+    Desk::file(&path).close();
+}
+
+/// A row whose hash was blocked by somebody else's program is not served, so it is not offered either.
+#[test]
+fn rows_whose_hash_is_blocked_are_not_found_by_searches() {
+    let (_directory, path) = place();
+    let mut desk = Desk::file(&path);
+    for n in 1..=3 {
+        assert_eq!(desk.register(&plain(&long(n), "n")), created());
+    }
+    desk.close();
+    let db = Connection::open(&path).expect("opens");
+    let sql = "INSERT INTO blocklist (info_hash, reason, created_at) VALUES (?1, '', 1)";
+    db.execute(sql, [long(1).to_uppercase()]).expect("inserts");
+    db.execute(sql, [&long(2)[..40]]).expect("inserts");
+    drop(db);
+    assert_eq!(Desk::file(&path).search(text("n")).1, 1);
+}
+
+#[test]
 fn a_database_of_the_go_tracker_is_taken_over_in_place() {
     let (_directory, path) = place();
     go_database(&path);

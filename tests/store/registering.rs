@@ -166,6 +166,12 @@ fn an_update_replaces_what_it_must_and_keeps_what_it_may() {
     let json = desk.entry_json(&v2);
     assert!(json.contains(r#""name":"new","verified":true"#), "{json}");
     assert!(!json.contains("tags") && !json.contains("category") && !json.contains("description"), "{json}");
+    // It is still as old as it was: one that was registered between the two comes before it.
+    desk.register_at(&plain(&long(7), "between"), 150);
+    assert_eq!(desk.search(text("")).0, ["between", "new"]);
+    desk.store.to_writer.send(ToWriter::Completions(vec![(*hashes, 5)])).expect("the writer lives");
+    desk.register_at(&plain(&v2, "new"), 250);
+    assert!(desk.entry_json(&v2).contains(r#""completions":5,"#), "{}", desk.entry_json(&v2));
     assert!(matches!(desk.ask(download(HashText::new(v2.clone()))), Answer::File { .. }));
     let null = format!(r#"{{"info_hash":"{v2}","name":"n","torrent_data":null,"v1_info_hash":null}}"#);
     assert_eq!(desk.register(&null), created());

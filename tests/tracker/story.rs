@@ -95,6 +95,31 @@ fn a_restart_brings_the_swarm_back_and_forgets_the_old() {
     assert_eq!(stats.complete + stats.incomplete, 100, "those who were last seen 3,600 s ago or less");
 }
 
+/// A board without a clock of its own comes up in 1970: its clients are no older than now, and no younger either.
+#[test]
+fn a_snapshot_from_the_future_is_one_from_now() {
+    let mut before = tracker(Access::Open);
+    let hash = AnnouncedHash::Short(SwarmKey([9; 20]));
+    let mut answer = AnnounceResponse::default();
+    for n in 0..50 {
+        before.announce(NOW, from(n), &request(hash, n, 1), HTTP, &mut answer).expect("open");
+    }
+    let steps = before.flush_all(NOW);
+    let mut after = tracker(Access::Open);
+    let early = Now { mono: NOW.mono, unix: 17 };
+    for step in &steps {
+        if let upkeep::FlushStep::Slice(slice) = step {
+            assert!(after.restore(early, slice));
+        }
+    }
+    let count = |tracker: &mut Tracker, mono: u64| {
+        let stats = tracker.scrape(Now { mono, ..early }, &hash).expect("open");
+        stats.complete + stats.incomplete
+    };
+    assert_eq!(count(&mut after, NOW.mono + 3_590_000), 50);
+    assert_eq!(count(&mut after, NOW.mono + 3_700_000), 0);
+}
+
 #[test]
 fn the_sweep_frees_who_has_gone_and_then_sleeps() {
     let mut tracker = tracker(Access::Open);
