@@ -37,7 +37,7 @@ impl Tracker {
         let secret = secret(context, &SECRET)?;
         tracker.passkey = match (user.is_empty(), secret.is_empty()) {
             (true, true) => None,
-            (false, false) => Some(passkey(&user, &secret)?),
+            (false, false) => Some(sign(&user, &secret)?),
             _ => {
                 context
                     .voice
@@ -115,7 +115,7 @@ pub fn secret(context: &Context, flag: &Flag) -> Result<String, Failure> {
 }
 
 /// `<user>.<hex HMAC-SHA256(secret, user)>`.
-fn passkey(user: &str, secret: &str) -> Result<String, Failure> {
+pub fn sign(user: &str, secret: &str) -> Result<String, Failure> {
     let signed = PasskeyKey::new(secret.as_bytes()).sign(user);
     signed.ok_or_else(|| Failure::usage("user ID must be 1-64 of A-Z a-z 0-9 _ - ~ @ : + ="))
 }
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn a_passkey_is_the_specified_one() {
         assert_eq!(
-            passkey("user_clerk_123", "super-secret-key").unwrap(),
+            sign("user_clerk_123", "super-secret-key").unwrap(),
             "user_clerk_123.50d560e55f2a3d0a9d63071546a1a5f3edae3d060924c21103364f8f24a13221"
         );
-        assert!(passkey("a.b", "s").is_err());
-        assert!(passkey(&"a".repeat(65), "s").is_err());
+        assert!(sign("a.b", "s").is_err());
+        assert!(sign(&"a".repeat(65), "s").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod create_idt;
 pub mod create_stream;
 pub mod keygen;
 pub mod magnet;
+pub mod passkey;
 pub mod register;
 pub mod search;
 pub mod show;
@@ -37,6 +38,7 @@ pub const COMMANDS: &[&Command] = &[
     &sign::COMMAND,
     &search::COMMAND,
     &takedown::COMMAND,
+    &passkey::COMMAND,
     &check::COMMAND,
     &completions::COMMAND,
     &version::COMMAND,

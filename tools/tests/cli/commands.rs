@@ -221,3 +221,36 @@ fn an_existing_file_of_another_torrent_is_kept() {
     assert_eq!(place.wl("create --no-register --out /dev/null f.bin").code, 0);
     assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
 }
+
+#[test]
+fn a_passkey_is_signed_and_put_into_announce_urls() {
+    let signed = "user_clerk_123.50d560e55f2a3d0a9d63071546a1a5f3edae3d060924c21103364f8f24a13221";
+    let place = Place::new();
+    place.bytes("secret.txt", b"super-secret-key\n");
+    let ran =
+        place.wl("passkey --quiet --secret @secret.txt --tracker https://t.example/announce user_clerk_123");
+    let lines = format!(
+        "Passkey: {signed}\nHTTP:    https://t.example/announce/{signed}\n\
+         UDP:     udp://t.example:1337/announce/{signed}\n"
+    );
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, lines.as_str(), ""));
+    let ran = place.wl(
+        "passkey --json --udp-port 7 --secret super-secret-key --tracker http://[::1]:8080 user_clerk_123",
+    );
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&said["user"], &said["passkey"]), (&"user_clerk_123".into(), &signed.into()));
+    assert_eq!(said["announce"], format!("http://[::1]:8080/announce/{signed}"));
+    assert_eq!(said["announce_udp"], format!("udp://[::1]:7/announce/{signed}"));
+    let ran = place.wl("passkey --json --udp-port off --secret s u");
+    assert!(serde_json::from_str::<Value>(&ran.stdout).unwrap()["announce_udp"].is_null());
+    for (line, says) in [
+        ("passkey u", "set TRACKER_SECRET or --secret @FILE"),
+        ("passkey --secret s a.b", "user ID must be 1-64 of"),
+        ("passkey --secret s", "missing USER"),
+        ("passkey --secret s --udp-port 0 u", "--udp-port is 1-65535 or off"),
+    ] {
+        let ran = place.wl(line);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line}");
+        assert!(ran.stderr.contains(says), "{line}: {}", ran.stderr);
+    }
+}
