@@ -12,3 +12,4 @@ mod registering;
 mod signed;
 mod support;
 mod takedowns;
+mod usage;

@@ -6,3 +6,4 @@ mod model;
 mod rules;
 mod simulation;
 mod story;
+mod usage;
