@@ -12,10 +12,12 @@ use std::path::Path;
 /// written beside `to` first, so `to` is whole or absent. An existing `to` is left alone and is an error.
 pub fn backup(from: &Path, to: &Path) -> Result<u64, StoreError> {
     if !from.exists() {
-        return Err(StoreError::CannotOpen(from.to_owned(), io::ErrorKind::NotFound.into()));
+        let why = io::Error::new(io::ErrorKind::NotFound, "there is no such database");
+        return Err(StoreError::CannotOpen(from.to_owned(), why));
     }
     if to.exists() {
-        return Err(StoreError::CannotOpen(to.to_owned(), io::ErrorKind::AlreadyExists.into()));
+        let why = io::Error::new(io::ErrorKind::AlreadyExists, "it exists, and no file is replaced");
+        return Err(StoreError::CannotOpen(to.to_owned(), why));
     }
     let mut part = to.as_os_str().to_owned();
     part.push(".part");

@@ -165,9 +165,20 @@ impl Writer {
         mail.recv().ok()
     }
 
+    /// Whether a write would reach the files at their paths. If not, what is in the log goes into the database that it
+    /// belongs to, wherever that is now: found beside another one at the next start, the log would be read into that.
+    fn in_place(&self) -> rusqlite::Result<()> {
+        let checked = self.place.as_ref().map_or(Ok(()), Place::check);
+        if checked.is_err() {
+            let moved = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            moved.unwrap_or_else(|error| log::error!("store: the log of the moved database stays: {error}"));
+        }
+        checked
+    }
+
     /// Writes a value that is there already.
     fn probe(&mut self) {
-        let place = self.place.as_ref().map_or(Ok(()), Place::check);
+        let place = self.in_place();
         let write = "UPDATE meta SET value = value WHERE key = 'first_start'";
         match place.and_then(|()| self.db.execute(write, [])) {
             Ok(_) => {
@@ -312,9 +323,7 @@ impl Writer {
 
     fn timed_commit(&mut self, batch: &Batch, held: &Held) -> rusqlite::Result<Outcomes> {
         let begun = Instant::now();
-        if let Some(place) = &self.place {
-            place.check()?;
-        }
+        self.in_place()?;
         let outcomes = self.commit(batch, held)?;
         let kind = if batch.requests.is_empty() { CommitKind::Flush } else { CommitKind::Registry };
         self.post.put(FromStore::Committed { kind, micros: begun.elapsed().as_micros() as u64 });
@@ -359,7 +368,7 @@ impl Writer {
         let before = self.dispatch.report;
         let begun = Instant::now();
         mail.into_iter().for_each(|mail| self.dispatch.hear(mail));
-        let place = self.place.as_ref().map_or(Ok(()), Place::check);
+        let place = self.in_place();
         match place.and_then(|()| self.dispatch.go_on(&mut self.db, unix_now())) {
             Ok(true) => {
                 let micros = begun.elapsed().as_micros() as u64;

@@ -1,9 +1,10 @@
 //! Disks that go bad under a running daemon, and files that somebody moves away from under it: announces go on, nothing
 //! is acknowledged that a restart would not find, and what passes passes without a restart.
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{self, Daemon};
 use crate::support::http::{self, Announced, Reply};
 use crate::support::{PATIENCE, apart, until};
+use rusqlite::Connection;
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
@@ -149,6 +150,36 @@ fn a_database_that_was_moved_away_acknowledges_nothing_until_it_is_back() {
     let tracker = Daemon::start(home.path(), &[]);
     let there = [1, 2, 3, 4, 5].map(|n| found(&tracker, n));
     assert_eq!(there, [200, 404, 404, 200, 404], "what was acknowledged, and nothing else");
+}
+
+/// What is in the log belongs to the file that was moved away: it must be there in the end, and the log must not be read
+/// into the file that has come instead.
+#[test]
+fn the_log_of_a_database_that_was_replaced_goes_with_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let [path, away, copy] = ["weightless.db", "away.db", "copy.db"].map(|name| home.path().join(name));
+    let tracker = Daemon::start(home.path(), &[]);
+    assert_eq!(register(&tracker, 1).status, 201);
+    let mut backup = daemon::command(home.path());
+    apart::run(backup.env("DB_PATH", &path).arg("--backup").arg(&copy));
+    for n in 2..50 {
+        assert_eq!(register(&tracker, n).status, 201);
+    }
+    fs::rename(&path, &away).expect("ours");
+    fs::rename(&copy, &path).expect("ours");
+    assert_eq!(register(&tracker, 100).status, 503);
+    assert_eq!(tracker.terminate().code(), Some(0));
+    let rows = |path: &Path| {
+        let db = Connection::open(path).expect("opens");
+        let verdict: String =
+            db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
+        let rows: u32 = db.query_row("SELECT count(*) FROM registry", [], |row| row.get(0)).expect("a count");
+        (verdict, rows)
+    };
+    assert_eq!(rows(&away), ("ok".to_owned(), 49));
+    assert_eq!(rows(&path), ("ok".to_owned(), 1), "the copy is as it was made");
+    let tracker = Daemon::start(home.path(), &[]);
+    assert_eq!([1, 2].map(|n| found(&tracker, n)), [200, 404]);
 }
 
 fn entry(n: u32) -> serde_json::Value {
