@@ -136,6 +136,11 @@ impl Metainfo {
         self.hashes
     }
 
+    /// All bytes it was read from: a whole `.torrent`, or an info dictionary alone.
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
     /// The raw info dictionary.
     pub fn info(&self) -> &[u8] {
         self.info.of(&self.file)

@@ -5,13 +5,17 @@
 use crate::hash::piece::Node;
 use weightless::base::InfoHashes;
 use weightless::torrent::merkle::Hash;
-use weightless::torrent::names::{PathTooLong, Platform, disk_paths};
+use weightless::torrent::names::{PathTooLong, Platform, component, disk_paths};
+use weightless::torrent::small::Idtorrent;
 use weightless::torrent::{Kind, Layout, Metainfo};
 
-/// One torrent as the engine sees it.
+/// What is transferred.
 #[derive(Debug)]
-pub struct Content {
-    metainfo: Metainfo,
+pub enum Content {
+    /// The data of a torrent.
+    Torrent(Box<Metainfo>),
+    /// The file of an idtorrent: its chunks are v1 pieces of any size.
+    Small(Idtorrent, Layout),
 }
 
 /// What a piece must hash to over SHA-256, as far as the metafile says.
@@ -28,27 +32,55 @@ const PLATFORM: Platform = if cfg!(windows) { Platform::Windows } else { Platfor
 impl Content {
     /// The content of a torrent.
     pub fn torrent(metainfo: Metainfo) -> Self {
-        Self { metainfo }
+        Self::Torrent(Box::new(metainfo))
+    }
+
+    /// The content of an idtorrent.
+    pub fn small(idtorrent: Idtorrent) -> Self {
+        let layout = Layout::plan(Kind::V1, u64::from(idtorrent.chunk_size()), [idtorrent.file_size()]);
+        Self::Small(idtorrent, layout)
     }
 
     /// Which hashes its pieces have.
     pub fn kind(&self) -> Kind {
-        self.metainfo.kind()
+        self.metainfo().map_or(Kind::V1, Metainfo::kind)
     }
 
     /// What names it.
     pub fn hashes(&self) -> InfoHashes {
-        self.metainfo.hashes()
+        match self {
+            Self::Torrent(metainfo) => metainfo.hashes(),
+            Self::Small(idtorrent, _) => InfoHashes::V1(idtorrent.file_id()),
+        }
     }
 
     /// The map between pieces and files.
     pub fn layout(&self) -> &Layout {
-        self.metainfo.layout()
+        match self {
+            Self::Torrent(metainfo) => metainfo.layout(),
+            Self::Small(_, layout) => layout,
+        }
     }
 
     /// The torrent, where there is one.
     pub fn metainfo(&self) -> Option<&Metainfo> {
-        Some(&self.metainfo)
+        match self {
+            Self::Torrent(metainfo) => Some(metainfo),
+            Self::Small(..) => None,
+        }
+    }
+
+    /// The idtorrent, where there is one.
+    pub fn idtorrent(&self) -> Option<&Idtorrent> {
+        match self {
+            Self::Torrent(_) => None,
+            Self::Small(idtorrent, _) => Some(idtorrent),
+        }
+    }
+
+    /// Whether peers may only be found through its trackers.
+    pub fn is_private(&self) -> bool {
+        self.metainfo().is_some_and(|metainfo| metainfo.about.private)
     }
 
     /// How many pieces there are; a metafile of at most 64 MiB cannot name more than fit.
@@ -64,7 +96,10 @@ impl Content {
 
     /// The SHA-1 of a piece; `None` in a v2-only torrent.
     pub fn piece_sha1(&self, piece: u32) -> Option<[u8; 20]> {
-        self.metainfo.piece_sha1(u64::from(piece))
+        match self {
+            Self::Torrent(metainfo) => metainfo.piece_sha1(u64::from(piece)),
+            Self::Small(idtorrent, _) => idtorrent.chunk_hashes().get(piece as usize).copied(),
+        }
     }
 
     /// The file a v2 piece belongs to, and which of its pieces it is.
@@ -76,52 +111,74 @@ impl Content {
 
     /// The v2 node of a piece; `None` in a v1-only torrent.
     pub fn piece_node(&self, piece: u32) -> Option<PieceNode> {
-        if self.kind() == Kind::V1 {
-            return None;
-        }
+        let metainfo = self.metainfo().filter(|metainfo| metainfo.kind() != Kind::V1)?;
         let (file, in_file) = self.place_in_file(piece)?;
         let whole = self.file_bytes(file) <= self.layout().piece_length();
         let node = if whole { Node::WholeFile } else { Node::LayerEntry };
-        Some(PieceNode { hash: self.metainfo.piece_sha256(file, in_file), node })
+        Some(PieceNode { hash: metainfo.piece_sha256(file, in_file), node })
     }
 
     /// How many files there are, pads not counted.
     pub fn file_count(&self) -> usize {
-        self.metainfo.files().len()
+        self.metainfo().map_or(1, |metainfo| metainfo.files().len())
     }
 
     /// The bytes of a file.
     pub fn file_bytes(&self, file: usize) -> u64 {
-        self.metainfo.files().get(file).map_or(0, |file| file.length)
+        match self {
+            Self::Torrent(metainfo) => metainfo.files().get(file).map_or(0, |file| file.length),
+            Self::Small(idtorrent, _) => idtorrent.file_size(),
+        }
     }
 
     /// The bytes of all files.
     pub fn total_bytes(&self) -> u64 {
-        self.metainfo.total_bytes()
+        match self {
+            Self::Torrent(metainfo) => metainfo.total_bytes(),
+            Self::Small(idtorrent, _) => idtorrent.file_size(),
+        }
     }
 
     /// The Merkle root of a non-empty file, where the kind has one.
     pub fn file_root(&self, file: usize) -> Option<Hash> {
-        self.metainfo.files().get(file)?.root
+        self.metainfo()?.files().get(file)?.root
     }
 
     /// Whether a file is a symlink, which is never created.
     pub fn is_symlink(&self, file: usize) -> bool {
-        self.metainfo.files().get(file).is_some_and(|file| file.symlink)
+        self.metainfo().and_then(|metainfo| metainfo.files().get(file)).is_some_and(|file| file.symlink)
     }
 
     /// The name for people.
     pub fn shown_name(&self) -> String {
-        self.metainfo.shown_name()
+        match self {
+            Self::Torrent(metainfo) => metainfo.shown_name(),
+            Self::Small(idtorrent, _) => idtorrent.file_name().into(),
+        }
     }
 
     /// The path of a file for people.
     pub fn shown_path(&self, file: usize) -> String {
-        self.metainfo.files().get(file).map(|file| self.metainfo.shown_path(file)).unwrap_or_default()
+        let named = |metainfo: &Metainfo| metainfo.files().get(file).map(|file| metainfo.shown_path(file));
+        self.metainfo().map_or_else(|| self.shown_name(), |metainfo| named(metainfo).unwrap_or_default())
+    }
+
+    /// The components of a file's path, as the metafile has them.
+    pub fn path(&self, file: usize) -> Vec<Vec<u8>> {
+        match self {
+            Self::Torrent(metainfo) => {
+                let path = metainfo.files().get(file).map(|file| metainfo.path(file));
+                path.unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect()
+            }
+            Self::Small(idtorrent, _) => vec![idtorrent.file_name().as_bytes().to_vec()],
+        }
     }
 
     /// The place of every file below the output directory.
     pub fn disk_paths(&self) -> Result<Vec<String>, PathTooLong> {
-        disk_paths(&self.metainfo, PLATFORM)
+        match self {
+            Self::Torrent(metainfo) => disk_paths(metainfo, PLATFORM),
+            Self::Small(idtorrent, _) => Ok(vec![component(idtorrent.file_name().as_bytes(), PLATFORM)]),
+        }
     }
 }

@@ -57,6 +57,11 @@ pub fn random_seed() -> Option<Zeroizing<[u8; 32]>> {
     Some(seed)
 }
 
+/// The system's chance, for what need not be secret.
+pub fn random_u64() -> Option<u64> {
+    getrandom::u64().ok()
+}
+
 impl Env {
     /// Looks once.
     pub fn read() -> Self {

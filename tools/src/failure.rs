@@ -22,6 +22,12 @@ pub enum Class {
     Refused = 6,
     /// Data and hashes do not agree.
     Verification = 7,
+    /// SIGHUP.
+    HungUp = 129,
+    /// Ctrl-C.
+    Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
 }
 
 /// A failure.
@@ -86,6 +92,7 @@ impl Failure {
             Class::Network => "network",
             Class::Refused => "refused",
             Class::Verification => "verification",
+            Class::HungUp | Class::Interrupted | Class::Terminated => "stopped",
         };
         let mut error = json!({"kind": kind, "message": shown(&self.message)});
         if let (Some(hint), Some(error)) = (&self.hint, error.as_object_mut()) {

@@ -3,15 +3,11 @@
 //! `main` reads the command line and the environment once, runs one command and turns its outcome into output and an
 //! exit code. Results go to stdout, everything else to stderr.
 
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod announce;
 mod cmd;
 mod columns;
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod content;
-#[allow(dead_code, unused_imports, reason = "the transfer engine that uses it is being added")]
 mod disk;
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod drive;
 mod env;
 mod failure;
@@ -19,23 +15,22 @@ mod flags;
 mod hash;
 mod help;
 mod http;
+mod interrupt;
 mod key;
 mod manual;
 mod nearest;
 mod overrun;
 mod paint;
-#[allow(dead_code, unused_imports, reason = "the transfer engine that uses it is being added")]
 mod peer;
 mod progress;
 mod registry;
+mod report;
 mod save;
 mod show_size;
 mod signing;
 mod source;
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod ssrf;
 mod tracker;
-#[allow(dead_code, reason = "the transfer engine that uses it is being added")]
 mod webseed;
 
 use env::Env;

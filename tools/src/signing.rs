@@ -15,7 +15,6 @@ use weightless::torrent::signatures::{Judged, SIGNATURES_MAX, Signatures};
 pub const REQUIRE_KEY: Flag =
     many("require-key", "KEY", "a publisher that must have signed: 64 hex digits or a key file");
 /// `--require-signature`.
-#[expect(dead_code, reason = "wl get is the command that has it")]
 pub const REQUIRE_SIGNATURE: Flag = switch("require-signature", "some publisher must have signed");
 
 /// What a person demands of the signatures.
@@ -44,7 +43,6 @@ impl Policy {
 
     /// The judgement before a download: one of the required keys is enough. `judged` holds the objects of the torrent
     /// and what [`of_entry`] made of the registry's entry.
-    #[expect(dead_code, reason = "wl get asks before it requests data")]
     pub fn admit(&self, judged: &[Judged]) -> Result<(), Failure> {
         let valid = judged.iter().any(|judged| judged.verdict.is_ok());
         let required = self.keys.is_empty() || self.keys.len() > self.missing(judged).count();
@@ -133,7 +131,6 @@ pub fn of_entry(entry: &Value, hashes: &InfoHashes) -> Option<Judged> {
 }
 
 /// `none`, `valid` or `invalid`, and the keys that signed: for `--json`.
-#[expect(dead_code, reason = "wl get reports it")]
 pub fn summary(judged: &[Judged]) -> (&'static str, Vec<String>) {
     let keys: Vec<String> = judged.iter().filter_map(|judged| Some(judged.verdict.ok()?.key_hex())).collect();
     let state = match (judged.is_empty(), keys.is_empty()) {

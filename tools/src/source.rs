@@ -6,6 +6,7 @@ use crate::failure::{Class, Failure};
 use crate::flags::{Flag, one};
 use crate::http::{self, Unreachable};
 use crate::tracker::{Tracker, is_http};
+use data_encoding::BASE32;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
@@ -40,14 +41,14 @@ pub struct Found {
     pub registry: Option<Tracker>,
 }
 
-impl Found {
-    fn torrent(metainfo: Metainfo, registry: Option<Tracker>) -> Self {
-        Self { loaded: Loaded::Torrent(Box::new(metainfo)), registry }
-    }
-
-    fn idtorrent(idtorrent: Idtorrent, registry: Option<Tracker>) -> Self {
-        Self { loaded: Loaded::Idtorrent(idtorrent), registry }
-    }
+/// What an argument names.
+pub enum Named {
+    /// A torrent or an idtorrent that is here.
+    Found(Found),
+    /// A magnet link.
+    Magnet(Magnet),
+    /// A bare info hash, or the id of an idtorrent, to be looked up.
+    Hash(InfoHashes),
 }
 
 /// Reads what the command's argument names, and checks that it is what was asked for.
@@ -57,21 +58,38 @@ pub fn load(context: &Context, source: &OsStr) -> Result<Loaded, Failure> {
 
 /// The same, with where it was found.
 pub fn find(context: &Context, source: &OsStr) -> Result<Found, Failure> {
-    if let Some(text) = source.to_str() {
-        if is_magnet(text.as_bytes()) {
-            return from_magnet(context, text);
-        }
-        if let Some(hashes) = hash(text) {
-            return from_registry(context, &hashes);
-        }
+    match named(context, source)? {
+        Named::Found(found) => Ok(found),
+        Named::Magnet(magnet) => from_magnet(context, &magnet),
+        Named::Hash(hashes) => ask(context, &Tracker::of(context)?, &hashes),
+    }
+}
+
+/// Finds out what an argument is, and reads it if it is a file, a URL or `-`.
+pub fn named(context: &Context, source: &OsStr) -> Result<Named, Failure> {
+    if let Some(named) = source.to_str().and_then(link_or_hash) {
+        return named;
     }
     let bytes = bytes(context, source)?;
-    match bytes.first() {
-        Some(b'd') => read(bytes).map(|metainfo| Found::torrent(metainfo, None)),
-        Some(b'{') => read_idt(context, &bytes, None).map(|idtorrent| Found::idtorrent(idtorrent, None)),
-        _ if is_magnet(&bytes) => from_magnet(context, String::from_utf8_lossy(bytes.trim_ascii()).as_ref()),
-        _ => Err(Failure::input("not a magnet link, torrent, idtorrent, URL or info hash")),
+    let loaded = match bytes.first() {
+        Some(b'd') => Loaded::Torrent(Box::new(read(bytes)?)),
+        Some(b'{') => Loaded::Idtorrent(read_idt(context, &bytes, None)?),
+        _ => {
+            let named = link_or_hash(String::from_utf8_lossy(bytes.trim_ascii()).as_ref());
+            let other = || Failure::input("not a magnet link, torrent, idtorrent, URL or info hash");
+            return named.ok_or_else(other)?;
+        }
+    };
+    Ok(Named::Found(Found { loaded, registry: None }))
+}
+
+/// A magnet link, which may be a broken one, or a hash; `None` for anything else.
+fn link_or_hash(text: &str) -> Option<Result<Named, Failure>> {
+    if is_magnet(text.as_bytes()) {
+        let magnet = Magnet::parse(text).map(Named::Magnet);
+        return Some(magnet.map_err(|why| Failure::input(why.to_string())));
     }
+    hash(text).map(|hashes| Ok(Named::Hash(hashes)))
 }
 
 /// The bytes behind a path, a URL or `-`.
@@ -97,10 +115,14 @@ fn is_magnet(text: &[u8]) -> bool {
     text.get(..7).is_some_and(|front| front.eq_ignore_ascii_case(b"magnet:"))
 }
 
-/// A bare info hash: 64 or 40 hex digits.
+/// A bare info hash: 64 or 40 hex digits, or 32 of base32.
 pub fn hash(text: &str) -> Option<InfoHashes> {
     let v2 = || V2Hash::from_hex(text.as_bytes()).map(InfoHashes::V2);
-    V1Hash::from_hex(text.as_bytes()).map(InfoHashes::V1).or_else(v2)
+    let base32 = || {
+        let bytes = BASE32.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
+        Some(InfoHashes::V1(V1Hash(bytes.try_into().ok()?)))
+    };
+    V1Hash::from_hex(text.as_bytes()).map(InfoHashes::V1).or_else(v2).or_else(base32)
 }
 
 fn read(bytes: Vec<u8>) -> Result<Metainfo, Failure> {
@@ -138,37 +160,33 @@ fn fetch(context: &Context, url: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Asks the registries a link names, then the one of `--tracker`.
-fn from_magnet(context: &Context, link: &str) -> Result<Found, Failure> {
-    let magnet = Magnet::parse(link).map_err(|why| Failure::input(why.to_string()))?;
+fn from_magnet(context: &Context, magnet: &Magnet) -> Result<Found, Failure> {
     let own = Tracker::of(context)?;
     let named = magnet.trackers.iter().filter(|url| is_http(url)).map(|url| Tracker::at(url));
     let mut last = Failure::new(Class::Network, "no registry has this torrent");
     for tracker in named.chain([own]) {
-        match ask(context, tracker, &magnet.hashes) {
+        match ask(context, &tracker, &magnet.hashes) {
             Ok(found) => return Ok(found),
             Err(failure) => last = failure,
         }
     }
-    Err(last.hint("metadata from peers is not available yet"))
-}
-
-fn from_registry(context: &Context, hashes: &InfoHashes) -> Result<Found, Failure> {
-    ask(context, Tracker::of(context)?, hashes)
+    Err(last.hint("wl get asks peers too"))
 }
 
 /// Fetches a torrent or an idtorrent from a registry and checks that it is the one asked for.
-fn ask(context: &Context, tracker: Tracker, hashes: &InfoHashes) -> Result<Found, Failure> {
+pub fn ask(context: &Context, tracker: &Tracker, hashes: &InfoHashes) -> Result<Found, Failure> {
     let url = format!("{}/torrent?info_hash={}", tracker.registry(), hashes.best_hex());
     let bytes = fetch(context, &url)?;
+    let registry = Some(tracker.clone());
     if let (Some(b'{'), InfoHashes::V1(id)) = (bytes.first(), hashes) {
-        return read_idt(context, &bytes, Some(*id))
-            .map(|idtorrent| Found::idtorrent(idtorrent, Some(tracker)));
+        let loaded = Loaded::Idtorrent(read_idt(context, &bytes, Some(*id))?);
+        return Ok(Found { loaded, registry });
     }
     let metainfo = read(bytes)?;
     // A registry also answers to 20 bytes of a v2 hash, which look like a v1 hash.
     let key = metainfo.hashes().v2().is_some_and(|v2| Some(v2.key()) == hashes.v1().map(|v1| v1.key()));
     match metainfo.expect(hashes) {
         Err(why) if !key => Err(Failure::new(Class::Verification, format!("{url}: {why}"))),
-        _ => Ok(Found::torrent(metainfo, Some(tracker))),
+        _ => Ok(Found { loaded: Loaded::Torrent(Box::new(metainfo)), registry }),
     }
 }

@@ -102,6 +102,14 @@ fn base(url: &str) -> &str {
     url.split("/announce").next().unwrap_or(url).trim_end_matches('/')
 }
 
+/// An announce URL that may be shown: what stands behind `/announce/` is somebody's passkey.
+pub fn without_passkey(url: &str) -> String {
+    match url.split_once("/announce/") {
+        Some((base, _)) => format!("{base}/announce/..."),
+        None => url.into(),
+    }
+}
+
 /// The value of a secret flag; `@FILE` stands for the first line of a file.
 pub fn secret(context: &Context, flag: &Flag) -> Result<String, Failure> {
     const LINE_BYTES_MAX: u64 = 4096;

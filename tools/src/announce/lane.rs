@@ -143,6 +143,11 @@ impl Lane {
         .collect()
     }
 
+    /// Whether somebody who knows us has not been told that the download is complete.
+    pub fn owes_completed(&self) -> bool {
+        self.completed && self.last.as_ref().is_some_and(|last| self.event(last.tracker) == Event::Completed)
+    }
+
     /// Whether somebody who knows us has not been told that we leave.
     pub fn owes_farewell(&self) -> bool {
         self.trackers.values().any(|said| said.started)

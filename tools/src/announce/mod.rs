@@ -248,6 +248,11 @@ impl Announcer {
         self.lanes.iter_mut().for_each(|lane| lane.completed = true);
     }
 
+    /// Whether a tracker that knows us has not been told of it yet.
+    pub fn owes_completed(&self) -> bool {
+        self.lanes.iter().any(Lane::owes_completed)
+    }
+
     /// From now on only farewells go out.
     pub fn stop(&mut self, now: Millis) {
         self.stopped_at.get_or_insert(now);

@@ -9,15 +9,21 @@ pub mod create_flags;
 pub mod create_hash;
 pub mod create_idt;
 pub mod create_stream;
+pub mod get;
+pub mod get_files;
 pub mod keygen;
 pub mod magnet;
 pub mod passkey;
 pub mod register;
 pub mod search;
+pub mod seed;
 pub mod show;
 pub mod show_idt;
 pub mod sign;
+pub mod swarming;
 pub mod takedown;
+pub mod target;
+pub mod transfer_flags;
 pub mod verify;
 pub mod verify_data;
 pub mod verify_idt;
@@ -31,6 +37,8 @@ use std::ffi::OsStr;
 /// Every command.
 pub const COMMANDS: &[&Command] = &[
     &create::COMMAND,
+    &get::COMMAND,
+    &seed::COMMAND,
     &show::COMMAND,
     &verify::COMMAND,
     &magnet::COMMAND,

@@ -15,8 +15,6 @@ pub struct Seen {
     pub state: State,
     /// What there is, under the name of that state.
     pub there: Option<There>,
-    /// Whether there is an incomplete file beside the one with the final name.
-    pub part_too: bool,
 }
 
 /// A regular file.
@@ -53,7 +51,7 @@ fn look_at(
     wanted: bool,
 ) -> Result<Seen, Failure> {
     if content.is_symlink(file) || (content.file_bytes(file) == 0 && !wanted) {
-        return Ok(Seen { state: State::Nothing, there: None, part_too: false });
+        return Ok(Seen { state: State::Nothing, there: None });
     }
     let find = |name: &str| match root.look(name) {
         Ok(Some(Found::File { stamp, allocated, .. })) => Ok(Some(There { stamp, allocated })),
@@ -63,18 +61,18 @@ fn look_at(
     };
     let complete = find(names.of(file))?;
     if content.file_bytes(file) == 0 {
-        return Ok(Seen { state: State::Nothing, there: complete, part_too: false });
+        return Ok(Seen { state: State::Nothing, there: complete });
     }
     let part = find(&names.part(file))?;
     let size = i64::try_from(content.file_bytes(file)).unwrap_or(i64::MAX);
     // Of a file nobody asked for only one that can be right is of use.
     let complete = complete.filter(|there| wanted || there.stamp.size == size);
     Ok(match (complete, part) {
-        (Some(there), part) => Seen { state: State::Final, there: Some(there), part_too: part.is_some() },
-        (None, Some(there)) => Seen { state: State::Part, there: Some(there), part_too: false },
+        (Some(there), _) => Seen { state: State::Final, there: Some(there) },
+        (None, Some(there)) => Seen { state: State::Part, there: Some(there) },
         (None, None) => {
             let state = if wanted { State::Part } else { State::Unselected };
-            Seen { state, there: None, part_too: false }
+            Seen { state, there: None }
         }
     })
 }

@@ -63,9 +63,8 @@ pub enum Job {
         piece: u32,
     },
     /// The bytes of a piece as they lie on the disk, verified or not: to compare with what somebody else sent.
+    #[cfg(test)]
     Load {
-        /// Comes back with the answer.
-        ticket: u64,
         /// Which part of which piece; the length is not bounded by that of a peer's block.
         block: Block,
     },
@@ -110,10 +109,6 @@ pub enum Outcome {
     Written {
         /// Which piece.
         piece: u32,
-        /// Where the run begins.
-        begin: u32,
-        /// Its bytes.
-        length: u32,
         /// The buffer, to be used again.
         bytes: Vec<u8>,
         /// Whether they are written.
@@ -145,9 +140,8 @@ pub enum Outcome {
         result: Result<Vec<Hash>, Trouble>,
     },
     /// Of [`Job::Load`].
+    #[cfg(test)]
     Loaded {
-        /// Of the job.
-        ticket: u64,
         /// The bytes.
         result: Result<Vec<u8>, Trouble>,
     },
@@ -195,6 +189,15 @@ impl Trouble {
     /// Trouble with a file.
     pub fn new(path: PathBuf, error: impl Into<io::Error>) -> Self {
         Self { path, error: error.into() }
+    }
+
+    /// The failure of a transfer that still needs `missing` bytes.
+    pub fn during_transfer(self, missing: u64) -> Failure {
+        if !self.is_full() {
+            return self.into_failure();
+        }
+        let (path, needs) = (self.path.display(), crate::show_size::size(missing));
+        Failure::new(Class::Storage, format!("{path}: no space left (need {needs} more); progress saved"))
     }
 
     /// Whether there is no room left.

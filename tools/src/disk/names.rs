@@ -31,6 +31,7 @@ impl Names {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.finals.len()
     }

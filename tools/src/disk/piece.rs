@@ -199,6 +199,7 @@ impl Bench {
     }
 
     /// The bytes of a part of a piece.
+    #[cfg(test)]
     pub fn load(&self, block: Block) -> Result<Vec<u8>, Trouble> {
         let mut bytes = vec![0; block.length as usize];
         self.storage.read(self.position(block), &mut bytes)?;

@@ -63,11 +63,6 @@ impl Pool {
         }
     }
 
-    /// Jobs that are waiting, and how many may.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.jobs.len(), self.jobs.capacity().unwrap_or(usize::MAX))
-    }
-
     /// The outcomes that are there now.
     pub fn outcomes(&self) -> impl Iterator<Item = Outcome> + '_ {
         // Before the first is taken: what comes after the last one will notify again.

@@ -67,6 +67,7 @@ impl Bans {
     }
 
     /// How many are banned.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.banned.len()
     }

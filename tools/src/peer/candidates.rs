@@ -178,6 +178,11 @@ impl Candidates {
         self.pool.len()
     }
 
+    /// Whether an address may be dialled now.
+    pub fn has_due(&self, now: Millis) -> bool {
+        self.pool.values().any(|candidate| matches!(candidate.state, State::Waits(from) if from <= now))
+    }
+
     /// When the next address that now has to wait may be dialled.
     pub fn next_due(&self, now: Millis) -> Option<Millis> {
         let waits = |candidate: &Candidate| match candidate.state {

@@ -68,11 +68,6 @@ impl Choker {
         Self { slots, auto_slots: SLOTS_MIN, peak: 0, next_round: 0, optimistic: None, rng }
     }
 
-    /// Other slots, from the next decision on.
-    pub fn set_slots(&mut self, slots: Slots) {
-        self.slots = slots;
-    }
-
     /// Who is choked (`false`) and unchoked (`true`) now: changes only, chokes first. To be called when
     /// [`Choker::next_due`] has come, and when somebody's interest changes or an unchoked peer goes.
     pub fn decide(

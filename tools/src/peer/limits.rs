@@ -60,3 +60,21 @@ pub const HASH_REQUESTS_MAX: usize = 2;
 pub const HASH_REQUESTS_LATE_MAX: usize = 16;
 /// Peers asked for the block hashes of one piece before it is given up.
 pub const BLOCK_HASH_PEERS_MAX: usize = 5;
+/// Requests for block hashes of one peer that wait for the disk.
+pub const HASH_READS_WAITING_MAX: usize = 8;
+/// Pieces whose block hashes are kept for the next who asks.
+pub const LEAVES_KEPT_MAX: usize = 64;
+/// Requests of one peer that wait at most.
+pub const REQUESTS_WAITING_MAX: usize = 2000;
+/// Connections of one address.
+pub const PEERS_PER_ADDRESS_MAX: usize = 3;
+/// The same for an address of this machine or a private network.
+pub const PEERS_PER_LOCAL_ADDRESS_MAX: usize = 10;
+/// Connections of all swarms.
+pub const CONNECTIONS_MAX: usize = 200;
+/// Connections being dialled.
+pub const HALF_OPEN_MAX: usize = 30;
+/// New dials in a second.
+pub const DIALS_PER_SECOND: u64 = 20;
+/// Incoming connections that have not said what they want.
+pub const LOBBY_MAX: usize = 100;

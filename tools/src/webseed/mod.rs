@@ -20,8 +20,6 @@ use weightless::base::Millis;
 
 /// Which pieces a seed is free for.
 pub struct Wanted<'a> {
-    /// The seed; [`Fetch::seed`].
-    pub seed: usize,
     /// At most so many pieces in a row.
     pub pieces_max: u32,
     /// Whether the seed can have a piece: files it lacks are left out.
@@ -204,6 +202,7 @@ impl Webseeds {
     }
 
     /// Gives up the runs that touch these pieces, because somebody else has brought them.
+    #[cfg(test)]
     pub fn cancel(&mut self, pieces: &Range<u32>) -> Upshot {
         let touches = |run: &Run| run.pieces.start < pieces.end && pieces.start < run.pieces.end;
         self.give_up(touches)
@@ -247,7 +246,7 @@ impl Webseeds {
             seed.lacks_nothing()
                 || layout.segments(layout.piece(piece.into())).all(|part| seed.has(part.file))
         };
-        missing(Wanted { seed: at, pieces_max, can: &can }).filter(|pieces| !pieces.is_empty())
+        missing(Wanted { pieces_max, can: &can }).filter(|pieces| !pieces.is_empty())
     }
 
     fn begin(&mut self, now: Millis, seed: usize, pieces: Range<u32>, out: &mut Vec<Fetch>) {

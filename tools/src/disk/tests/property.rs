@@ -65,7 +65,7 @@ fn download(seed: u64) {
                 begin: 0,
                 length: made.content.piece_bytes(*piece),
             };
-            let Outcome::Loaded { result: Ok(bytes), .. } = desk.ask(Job::Load { ticket: 0, block }) else {
+            let Outcome::Loaded { result: Ok(bytes), .. } = desk.ask(Job::Load { block }) else {
                 panic!("piece {piece} cannot be read")
             };
             assert!(bytes == made.pieces[*piece as usize], "piece {piece} is not what was promised");

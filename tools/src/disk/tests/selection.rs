@@ -39,7 +39,7 @@ fn bytes_of_unselected_files_go_beside_and_are_found_again() {
     // They can be served at once.
     for piece in [1, 3] {
         let block = crate::peer::wire::Block { piece, begin: 0, length: 16384 };
-        let outcome = desk.ask(crate::disk::Job::Load { ticket: 0, block });
+        let outcome = desk.ask(crate::disk::Job::Load { block });
         assert!(
             matches!(outcome, crate::disk::Outcome::Loaded { result: Ok(bytes), .. } if bytes == made.pieces[piece as usize])
         );

@@ -30,10 +30,9 @@ fn files_have_other_names_until_they_are_finished() {
             desk.close();
             assert!(made.is_finished(desk.output()), "{kind:?} {piece_length}");
             // What is finished can still be served.
-            let Outcome::Loaded { result: Ok(bytes), .. } = desk.ask(Job::Load {
-                ticket: 0,
-                block: crate::peer::wire::Block { piece: 0, begin: 1, length: 9 },
-            }) else {
+            let Outcome::Loaded { result: Ok(bytes), .. } =
+                desk.ask(Job::Load { block: crate::peer::wire::Block { piece: 0, begin: 1, length: 9 } })
+            else {
                 panic!("not read")
             };
             assert_eq!(bytes, made.pieces[0][1..10]);

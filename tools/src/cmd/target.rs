@@ -1,0 +1,141 @@
+//! What a transfer is about: from the argument a person typed to hashes, trackers, web seeds and, if a file or a registry
+//! had it, the torrent itself.
+
+use crate::announce::TrackerUrl;
+use crate::content::Content;
+use crate::failure::{Class, Failure};
+use crate::source::{self, Found, Loaded, Named};
+use crate::tracker::{Tracker, is_announce, is_http};
+use crate::{Context, registry, signing};
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use weightless::base::InfoHashes;
+use weightless::torrent::Magnet;
+use weightless::torrent::magnet::Select;
+use weightless::torrent::signatures::Judged;
+
+/// What is to be transferred.
+pub struct Target {
+    /// Its hashes.
+    pub hashes: InfoHashes,
+    /// The torrent or idtorrent, if it is known already.
+    pub found: Option<Arc<Content>>,
+    /// Tiers of trackers.
+    pub tiers: Vec<Vec<TrackerUrl>>,
+    /// Web seeds of a magnet link; those of a torrent are in it.
+    pub web_seeds: Vec<String>,
+    /// Peers a magnet link names.
+    pub peers: Vec<SocketAddr>,
+    /// The files a magnet link asks for.
+    pub select: Select,
+    /// A name for people, until the torrent tells.
+    pub name: String,
+    /// The registry's word on who signed it.
+    pub entry: Option<Judged>,
+}
+
+/// Finds out what the argument names.
+pub fn resolve(context: &Context, argument: &OsStr) -> Result<Target, Failure> {
+    match source::named(context, argument)? {
+        Named::Found(found) => of_file(context, found),
+        Named::Magnet(magnet) => of_magnet(context, magnet),
+        Named::Hash(hashes) => of_magnet(context, Magnet::new(hashes)),
+    }
+}
+
+fn content(loaded: Loaded) -> Arc<Content> {
+    Arc::new(match loaded {
+        Loaded::Torrent(metainfo) => Content::torrent(*metainfo),
+        Loaded::Idtorrent(idtorrent) => Content::small(idtorrent),
+    })
+}
+
+/// Trackers a metafile names, in tiers.
+fn named_by(content: &Content) -> Vec<Vec<String>> {
+    content.metainfo().map(|metainfo| metainfo.about.trackers.clone()).unwrap_or_default()
+}
+
+fn of_file(context: &Context, found: Found) -> Result<Target, Failure> {
+    let content = content(found.loaded);
+    Ok(Target {
+        hashes: content.hashes(),
+        tiers: tiers(context, named_by(&content), content.is_private())?,
+        web_seeds: Vec::new(),
+        peers: Vec::new(),
+        select: Select::All,
+        name: content.shown_name(),
+        entry: None,
+        found: Some(content),
+    })
+}
+
+/// Asks the registries a link names, then that of `--tracker`; where none has the torrent its peers will.
+fn of_magnet(context: &Context, magnet: Magnet) -> Result<Target, Failure> {
+    let own = Tracker::of(context)?;
+    let named = magnet.trackers.iter().filter(|url| is_http(url)).map(|url| Tracker::at(url));
+    let mut found = None;
+    let mut entry = None;
+    for tracker in named.chain([own]) {
+        match source::ask(context, &tracker, &magnet.hashes) {
+            Ok(answer) => {
+                let content = content(answer.loaded);
+                // Who signed it is asked for apart, and may stay unknown.
+                let object =
+                    registry::entry(context, &tracker, &content.hashes().best_hex()).unwrap_or_default();
+                entry = signing::of_entry(&object, &content.hashes());
+                found = Some(content);
+                break;
+            }
+            // Nothing but the torrent that was asked for will do, from whomever it comes.
+            Err(failure) if failure.class == Class::Verification => context.voice.warn(&failure.message),
+            Err(_) => {}
+        }
+    }
+    if magnet.select == Select::Unreadable {
+        context.voice.warn("the link's file selection (so) cannot be read; all files are taken");
+    }
+    let mut named: Vec<Vec<String>> = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
+    for tier in found.iter().flat_map(|content| named_by(content)) {
+        let fresh: Vec<String> = tier.into_iter().filter(|url| !magnet.trackers.contains(url)).collect();
+        if !fresh.is_empty() {
+            named.push(fresh);
+        }
+    }
+    let private = found.as_ref().is_some_and(|content| content.is_private());
+    Ok(Target {
+        hashes: found.as_ref().map_or(magnet.hashes, |content| content.hashes()),
+        tiers: tiers(context, named, private)?,
+        web_seeds: magnet.web_seeds,
+        peers: magnet.peers,
+        select: magnet.select,
+        name: magnet.name.unwrap_or_else(|| magnet.hashes.best_hex()),
+        entry,
+        found,
+    })
+}
+
+/// The trackers a torrent names, and the one a person did. With a passkey the person's stands in for the same tracker
+/// without one.
+fn tiers(context: &Context, named: Vec<Vec<String>>, private: bool) -> Result<Vec<Vec<TrackerUrl>>, Failure> {
+    let typed = context.args.given("tracker").is_some() || context.env.get("WL_TRACKER").is_some();
+    let url = context.args.text(&crate::flags::TRACKER, &context.env)?;
+    let own = if url.starts_with("udp://") { None } else { Some(Tracker::with_passkey(context)?) };
+    let announce = own.as_ref().map_or_else(|| url.clone(), Tracker::announce);
+    let same = |other: &str| {
+        own.as_ref().is_some_and(|own| own.has_passkey() && Tracker::at(other).base == own.base)
+    };
+    let mut tiers: Vec<Vec<TrackerUrl>> = named
+        .into_iter()
+        .map(|tier| tier.into_iter().filter(|url| is_announce(url) && !same(url)))
+        .map(|tier| tier.map(|url| TrackerUrl { url, trusted: false }).collect::<Vec<_>>())
+        .filter(|tier| !tier.is_empty())
+        .collect();
+    let known = tiers.iter().flatten().any(|tracker| tracker.url == announce);
+    // A private torrent is announced where it says, unless it says nothing or the person's tracker is the same one.
+    let stands_in = own.as_ref().is_some_and(Tracker::has_passkey);
+    if !known && (tiers.is_empty() || (typed && !private) || (typed && stands_in)) {
+        tiers.insert(0, vec![TrackerUrl { url: announce, trusted: true }]);
+    }
+    Ok(tiers)
+}
