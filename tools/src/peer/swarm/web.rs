@@ -35,7 +35,11 @@ impl Swarm {
         let (open, picker, content) = (&mut ledger.open, &mut ledger.picker, &ledger.content);
         let mut missing = |wanted: Wanted<'_>| {
             let pieces_max = wanted.pieces_max.min(open.room());
-            let run = picker.longest_gap(pieces_max, wanted.can).filter(|_| pieces_max > 0)?;
+            // Looking for a gap is a walk over all pieces, and this is asked in every turn.
+            if pieces_max == 0 || picker.waiting() == 0 {
+                return None;
+            }
+            let run = picker.longest_gap(pieces_max, wanted.can)?;
             for piece in run.clone() {
                 picker.begin_this(piece);
                 open.reserve(piece, content.piece_bytes(piece), data_bytes(content, piece), WEB);
