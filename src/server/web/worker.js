@@ -176,8 +176,8 @@ const sha1 = bytes => new Sha1().update(bytes).digest()
 const sha256 = bytes => new Sha256().update(bytes).digest()
 const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 
-// Combines `count` hashes that lie one behind the other at `level` into the one `height` levels above. Missing ones are
-// the roots of trees of zero leaves. Overwrites `flat`.
+// Combines `count` hashes at `level` into the one `height` levels above; missing ones are roots of zero leaves.
+// Overwrites `flat`.
 function fold (flat, count, level, height) {
   const pair = new Uint8Array(64)
   let missing = new Uint8Array(32)
@@ -396,7 +396,7 @@ function prepare (job) {
   job.warnings = warnings
 }
 
-// Reads into a buffer that is used again: otherwise a browser lets hundreds of megabytes pile up.
+// Reads into a buffer that is used again: otherwise browsers let megabytes pile up.
 async function fill (reader, buffer, length) {
   let at = 0
   while (at < length) {
@@ -408,8 +408,18 @@ async function fill (reader, buffer, length) {
   return new Uint8Array(buffer, 0, at)
 }
 
+// Chromium collects a stream that only its pending read knows, and the read never ends: here it is known, until the
+// one after the next is opened.
+const held = []
+
 function readerOf (file) {
-  try { return file.stream().getReader({ mode: 'byob' }) } catch { return null }
+  try {
+    held.push(file.stream().getReader({ mode: 'byob' }))
+    if (held.length > 2) held.shift()
+    return held.at(-1)
+  } catch {
+    return null
+  }
 }
 
 // The slices of all files, each read while the one before is hashed.
@@ -417,7 +427,7 @@ async function * slices (files) {
   const spare = [new ArrayBuffer(SLICE), new ArrayBuffer(SLICE)]
   let ahead
   for (const file of files) {
-    const reader = file.size && readerOf(file.file)
+    const reader = file.size > SLICE && readerOf(file.file)
     for (let at = 0; at < file.size; at += SLICE) {
       const length = Math.min(SLICE, file.size - at)
       const buffer = spare.pop()
@@ -466,7 +476,7 @@ async function make (job) {
     if (Date.now() - told > 100) {
       told = Date.now()
       postMessage({ id: job.id, type: 'progress', done, total: job.size })
-      // Lets a message that came in meanwhile be read: hashing without the browser's help never waits for anything.
+      // Lets a message be read: our own functions never wait.
       await new Promise(resolve => setTimeout(resolve))
     }
   }
