@@ -31,6 +31,8 @@ pub enum Purpose {
     Tracker,
     /// An announce over UDP.
     UdpTracker,
+    /// `/register_peer` and `/get_peers` of a tracker, which are always there and nowhere else.
+    PeerRoutes,
     /// A part of a file.
     WebSeed,
 }
@@ -120,7 +122,7 @@ pub fn check(
         Reach::Private => {}
     }
     match purpose {
-        Purpose::UdpTracker => Ok(()),
+        Purpose::UdpTracker | Purpose::PeerRoutes => Ok(()),
         Purpose::Tracker if is_announce(path_and_query) => Ok(()),
         Purpose::Tracker => {
             Err(Forbidden("a tracker at a private address must have a path that starts with /announce"))

@@ -1,6 +1,6 @@
 //! One hash at one tier: when it announces next, and what each tracker has been told.
 
-use super::{Answer, Problem, Retry};
+use super::{Answer, Problem, Retry, Wire};
 use std::collections::BTreeMap;
 use weightless::base::Millis;
 use weightless::wire::announce::Event;
@@ -104,16 +104,20 @@ impl Lane {
     }
 
     /// A tracker has served a call.
-    pub fn succeeded(&mut self, now: Millis, flight: &InFlight, answer: &Answer) {
+    pub fn succeeded(&mut self, now: Millis, flight: &InFlight, answer: &Answer, wire: Wire) {
         let said = self.trackers.entry(flight.tracker).or_default();
         said.started |= flight.event == Event::Started;
         said.completed |= flight.event == Event::Completed;
         said.failures = 0;
         said.not_before = 0;
+        let least_s = match wire {
+            Wire::Announce => INTERVAL_S_MIN,
+            Wire::PeerRoutes => REGISTER_S_MIN,
+        };
         let ms = |seconds: u32| Millis::from(seconds.min(INTERVAL_S_MAX)) * 1000;
         self.last = Some(Success {
             at: now,
-            interval_ms: ms(answer.interval_s.max(INTERVAL_S_MIN)),
+            interval_ms: ms(answer.interval_s.max(least_s)),
             min_interval_ms: ms(answer.min_interval_s.unwrap_or(0)),
             tracker: flight.tracker,
         });
@@ -163,6 +167,8 @@ impl Lane {
 /// A tracker's interval is taken as if it were within these.
 const INTERVAL_S_MIN: u32 = 60;
 const INTERVAL_S_MAX: u32 = 4 * 60 * 60;
+/// A tracker may keep clients of its peer routes for no longer than a minute, and wants to see them thrice in it.
+const REGISTER_S_MIN: u32 = 20;
 /// Whoever lacks peers comes back after this, unless the tracker minds.
 const EARLY_MS: Millis = 5 * 60 * 1000;
 /// The wait after a failure, doubled each time.

@@ -26,9 +26,20 @@ pub enum HashOf {
     V2,
 }
 
+/// How a swarm is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// As a torrent: BEP 3 and BEP 15.
+    Announce,
+    /// As an idtorrent: `/register_peer` and `/get_peers` of a tracker that speaks HTTP, and BEP 15.
+    PeerRoutes,
+}
+
 /// Who announces.
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// How.
+    pub wire: Wire,
     /// The name for this run and swarm.
     pub peer_id: PeerId,
     /// Tells the client from others behind one address.
@@ -85,6 +96,8 @@ pub struct Call {
     pub key: u32,
     /// How often a UDP tracker is asked, 15 s x 2^n apart.
     pub udp_tries: u32,
+    /// What an HTTP tracker is spoken to with.
+    pub wire: Wire,
 }
 
 /// What a tracker said.
@@ -227,7 +240,7 @@ impl Announcer {
         let tracker = self.trackers.get_mut(flight.tracker)?;
         match outcome {
             Ok(mut answer) => {
-                lane.succeeded(now, &flight, &answer);
+                lane.succeeded(now, &flight, &answer, self.identity.wire);
                 tracker.answered = true;
                 tracker.problem = None;
                 let hash = self.identity.hashes.get(lane.hash)?.1;
@@ -316,6 +329,7 @@ impl Announcer {
             },
             key: self.identity.key,
             udp_tries: UDP_TRIES,
+            wire: self.identity.wire,
         })
     }
 

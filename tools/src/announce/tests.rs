@@ -19,11 +19,24 @@ impl Bench {
     }
 
     fn with(tiers: &[&[&str]], change: impl FnOnce(&mut Setup)) -> Self {
-        let mut setup = Setup { private: false, hybrid: false, persistence: Persistence::Get, seed: 1 };
+        let mut setup = Setup {
+            private: false,
+            hybrid: false,
+            persistence: Persistence::Get,
+            seed: 1,
+            wire: Wire::Announce,
+        };
         change(&mut setup);
         let mut hashes = vec![(SwarmKey([1; 20]), HashOf::V1)];
         hashes.extend(setup.hybrid.then_some((SwarmKey([2; 20]), HashOf::V2)));
-        let identity = Identity { peer_id: PeerId([7; 20]), key: 9, port: 6881, hashes, peers_enough: 100 };
+        let identity = Identity {
+            wire: setup.wire,
+            peer_id: PeerId([7; 20]),
+            key: 9,
+            port: 6881,
+            hashes,
+            peers_enough: 100,
+        };
         let url = |url: &&str| TrackerUrl { url: (*url).into(), trusted: url.contains("trusted") };
         let tiers = tiers.iter().map(|tier| tier.iter().map(url).collect()).collect();
         let announcer =
@@ -79,6 +92,7 @@ struct Setup {
     hybrid: bool,
     persistence: Persistence,
     seed: u64,
+    wire: Wire,
 }
 
 fn served(interval_s: u32) -> Answer {
@@ -338,4 +352,23 @@ fn the_status_says_what_went_wrong() {
     bench.serve(again[0].id);
     assert!(!bench.announcer.has_failed_everywhere());
     assert!(bench.announcer.status().any(|status| status.answered && status.problem.is_none()));
+}
+
+#[test]
+fn an_idtorrent_is_registered_as_often_as_its_tracker_needs() {
+    for (wire, interval_s, wait) in [
+        (Wire::PeerRoutes, 300, 300),
+        (Wire::PeerRoutes, 20, 20),
+        (Wire::PeerRoutes, 1, 20),
+        (Wire::Announce, 20, 60),
+    ] {
+        let mut bench = Bench::with(&[&["http://a/announce"], &["udp://b:1"]], |setup| setup.wire = wire);
+        let calls = bench.poll();
+        assert!(calls.len() == 2 && calls.iter().all(|call| call.wire == wire));
+        bench.peers = 50;
+        for call in calls {
+            bench.announcer.answered(bench.now, call.id, Ok(served(interval_s)));
+        }
+        assert_eq!(bench.wait(), wait * SECOND, "{wire:?} {interval_s}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::transfer_flags::{Enough, Transfer};
 use crate::announce::status::Status;
-use crate::announce::{Announcer, HashOf, Identity, Persistence, Problem, TrackerUrl};
+use crate::announce::{Announcer, HashOf, Identity, Persistence, Problem, TrackerUrl, Wire};
 use crate::content::Content;
 use crate::disk::{Opened, Pool, Storage};
 use crate::drive::trackers::{Setup, Trackers};
@@ -129,6 +129,7 @@ impl Session {
             memory_bytes_max: self.transfer.memory_bytes,
         };
         let identity = Identity {
+            wire: if small { Wire::PeerRoutes } else { Wire::Announce },
             peer_id,
             key: self.rng.u64() as u32,
             port: self.drive.port(),

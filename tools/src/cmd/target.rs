@@ -51,16 +51,22 @@ fn content(loaded: Loaded) -> Arc<Content> {
     })
 }
 
-/// Trackers a metafile names, in tiers.
+/// Trackers a metafile names, in tiers. Those of an idtorrent are base URLs, each to be asked.
 fn named_by(content: &Content) -> Vec<Vec<String>> {
-    content.metainfo().map(|metainfo| metainfo.about.trackers.clone()).unwrap_or_default()
+    match content {
+        Content::Torrent(metainfo) => metainfo.about.trackers.clone(),
+        Content::Small(idtorrent, _) => {
+            let http = idtorrent.trackers.iter().filter(|url| is_http(url));
+            http.map(|url| vec![Tracker::at(url).plain_announce()]).collect()
+        }
+    }
 }
 
 fn of_file(context: &Context, found: Found) -> Result<Target, Failure> {
     let content = content(found.loaded);
     Ok(Target {
         hashes: content.hashes(),
-        tiers: tiers(context, named_by(&content), content.is_private())?,
+        tiers: tiers(context, named_by(&content), Rules::of(Some(&content)))?,
         web_seeds: Vec::new(),
         peers: Vec::new(),
         select: Select::All,
@@ -102,10 +108,10 @@ fn of_magnet(context: &Context, magnet: Magnet) -> Result<Target, Failure> {
             named.push(fresh);
         }
     }
-    let private = found.as_ref().is_some_and(|content| content.is_private());
+    let rules = Rules::of(found.as_deref());
     Ok(Target {
         hashes: found.as_ref().map_or(magnet.hashes, |content| content.hashes()),
-        tiers: tiers(context, named, private)?,
+        tiers: tiers(context, named, rules)?,
         web_seeds: magnet.web_seeds,
         peers: magnet.peers,
         select: magnet.select,
@@ -115,16 +121,38 @@ fn of_magnet(context: &Context, magnet: Magnet) -> Result<Target, Failure> {
     })
 }
 
+/// When the tracker a person names is one of those that are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Where the torrent names none, or the person typed it.
+    Torrent,
+    /// As before, and what is typed is not added to what the torrent names.
+    Private,
+    /// Always: an idtorrent need not name any.
+    Idtorrent,
+}
+
+impl Rules {
+    fn of(content: Option<&Content>) -> Self {
+        match content {
+            Some(Content::Small(..)) => Self::Idtorrent,
+            Some(content) if content.is_private() => Self::Private,
+            _ => Self::Torrent,
+        }
+    }
+}
+
 /// The trackers a torrent names, and the one a person did. With a passkey the person's stands in for the same tracker
 /// without one.
-fn tiers(context: &Context, named: Vec<Vec<String>>, private: bool) -> Result<Vec<Vec<TrackerUrl>>, Failure> {
+fn tiers(context: &Context, named: Vec<Vec<String>>, rules: Rules) -> Result<Vec<Vec<TrackerUrl>>, Failure> {
     let typed = context.args.given("tracker").is_some() || context.env.get("WL_TRACKER").is_some();
     let url = context.args.text(&crate::flags::TRACKER, &context.env)?;
     let own = if url.starts_with("udp://") { None } else { Some(Tracker::with_passkey(context)?) };
     let announce = own.as_ref().map_or_else(|| url.clone(), Tracker::announce);
-    let same = |other: &str| {
-        own.as_ref().is_some_and(|own| own.has_passkey() && Tracker::at(other).base == own.base)
-    };
+    // The passkey, or a base that goes on behind the host, is known to whoever typed it.
+    let is_better = |own: &&Tracker| own.has_passkey() || rules == Rules::Idtorrent;
+    let same =
+        |other: &str| own.as_ref().filter(is_better).is_some_and(|own| Tracker::at(other).base == own.base);
     let mut tiers: Vec<Vec<TrackerUrl>> = named
         .into_iter()
         .map(|tier| tier.into_iter().filter(|url| is_announce(url) && !same(url)))
@@ -134,7 +162,12 @@ fn tiers(context: &Context, named: Vec<Vec<String>>, private: bool) -> Result<Ve
     let known = tiers.iter().flatten().any(|tracker| tracker.url == announce);
     // A private torrent is announced where it says, unless it says nothing or the person's tracker is the same one.
     let stands_in = own.as_ref().is_some_and(Tracker::has_passkey);
-    if !known && (tiers.is_empty() || (typed && !private) || (typed && stands_in)) {
+    let added = match rules {
+        Rules::Torrent => typed,
+        Rules::Private => typed && stands_in,
+        Rules::Idtorrent => true,
+    };
+    if !known && (tiers.is_empty() || added) {
         tiers.insert(0, vec![TrackerUrl { url: announce, trusted: true }]);
     }
     Ok(tiers)

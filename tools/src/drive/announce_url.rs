@@ -15,6 +15,19 @@ pub fn http(url: &str, request: &AnnounceRequest, key: u32) -> String {
     with_query(url, &query)
 }
 
+/// The URL of a peer route of the tracker behind an announce URL, the passkey kept. Of a URL that nobody typed only host
+/// and port are believed.
+pub fn peer_route(url: &str, trusted: bool, route: &str) -> Option<String> {
+    let url = url.split('#').next()?;
+    if trusted {
+        let (base, rest) = url.split_once("/announce").unwrap_or((url.trim_end_matches('/'), ""));
+        return Some(format!("{base}/{route}{rest}"));
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let place = rest.split(['/', '?']).next().filter(|place| !place.contains(['@', '\\']))?;
+    Some(format!("{scheme}://{place}/{route}"))
+}
+
 /// `url` without its fragment, and a query after what it has already.
 pub fn with_query(url: &str, query: &[u8]) -> String {
     let url = url.split('#').next().unwrap_or_default();
@@ -69,6 +82,23 @@ mod tests {
             ("http://h/a#x", "http://h/a?info_hash="),
         ] {
             assert!(http(url, &request, 0).starts_with(front), "{url}");
+        }
+    }
+
+    #[test]
+    fn peer_routes_stand_where_the_announce_path_does() {
+        for (url, trusted, there) in [
+            ("http://h:1/announce", true, Some("http://h:1/get_peers")),
+            ("http://h/t/announce/u.key?x=1", true, Some("http://h/t/get_peers/u.key?x=1")),
+            ("https://h:1", true, Some("https://h:1/get_peers")),
+            ("https://h:1/", true, Some("https://h:1/get_peers")),
+            ("http://h:1/announce/u.key?x=1#y", false, Some("http://h:1/get_peers")),
+            ("http://h:1/admin/reboot", false, Some("http://h:1/get_peers")),
+            ("http://h?reboot", false, Some("http://h/get_peers")),
+            ("http://user@h/announce", false, None),
+            ("http://h\\@o/announce", false, None),
+        ] {
+            assert_eq!(peer_route(url, trusted, "get_peers").as_deref(), there, "{url}");
         }
     }
 

@@ -48,6 +48,15 @@ pub enum NoAnswer {
     Failed(String),
 }
 
+/// What is asked.
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    /// A GET with these headers.
+    Get(&'a [(&'a str, &'a str)]),
+    /// A POST of JSON.
+    Post(&'a str),
+}
+
 /// An answer that is no redirect.
 pub struct Answered {
     /// Its head, and the body to be read.
@@ -94,8 +103,8 @@ impl Client {
                 (false, false) => &self.found,
                 (false, true) => &self.behind_public,
             };
-            let response = self.hop(agent, &url, trusted, behind_public, until, headers)?;
-            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            let response = self.hop(agent, &url, trusted, behind_public, until, Ask::Get(headers))?;
+            if !redirects(&response) {
                 return Ok(Answered { response, url });
             }
             let location = response.headers().get("location").and_then(|value| value.to_str().ok());
@@ -110,6 +119,18 @@ impl Client {
         Err(NoAnswer::Failed("too many redirects".into()))
     }
 
+    /// Sends JSON by POST. A redirect is not followed.
+    pub fn post(&self, url: &str, trusted: bool, json: &str) -> Result<Answered, NoAnswer> {
+        let until = self.manners.total.map(|total| Instant::now() + total);
+        let agent = if trusted { &self.typed } else { &self.found };
+        let url = usable(url);
+        let response = self.hop(agent, &url, trusted, false, until, Ask::Post(json))?;
+        if redirects(&response) {
+            return Err(NoAnswer::Failed("a redirect of what was sent".into()));
+        }
+        Ok(Answered { response, url })
+    }
+
     fn hop(
         &self,
         agent: &Agent,
@@ -117,7 +138,7 @@ impl Client {
         trusted: bool,
         behind_public: bool,
         until: Option<Instant>,
-        headers: &[(&str, &str)],
+        ask: Ask<'_>,
     ) -> Result<Response<Body>, NoAnswer> {
         let uri: Uri = url.parse().map_err(|_| NoAnswer::Never("not a URL".into()))?;
         // A proxy hides from the resolver where we go.
@@ -133,17 +154,28 @@ impl Client {
         if reach == Some(Reach::Private) {
             self.met_public.store(false, Ordering::Relaxed);
         }
-        let mut request = agent.get(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(NoAnswer::Failed("timeout".into()));
         }
-        let request = request.config().timeout_global(left).build();
-        request.call().map_err(|error| no_answer(&error))
+        let answer = match ask {
+            Ask::Get(headers) => {
+                let request = headers
+                    .iter()
+                    .fold(agent.get(uri), |request, (name, value)| request.header(*name, *value));
+                request.config().timeout_global(left).build().call()
+            }
+            Ask::Post(json) => {
+                let request = agent.post(uri).header("Content-Type", "application/json");
+                request.config().timeout_global(left).build().send(json)
+            }
+        };
+        answer.map_err(|error| no_answer(&error))
     }
+}
+
+fn redirects(response: &Response<Body>) -> bool {
+    matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 fn no_answer(error: &ureq::Error) -> NoAnswer {

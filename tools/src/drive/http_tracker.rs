@@ -1,7 +1,7 @@
 //! One announce over HTTP (BEP 3, 23, 31), carried out on the calling thread.
 
 use super::announce_url;
-use super::guarded::{Client, Manners, NoAnswer};
+use super::guarded::{Answered, Client, Manners, NoAnswer};
 use crate::announce::{Answer, Call, PEERS_MAX, Problem, Retry};
 use crate::failure::shown_foreign;
 use crate::ssrf::Purpose;
@@ -12,12 +12,13 @@ use weightless::wire::compact;
 use weightless::wire::tracker_client::{HttpReply, parse_announce_reply};
 
 /// How announces are made.
-pub fn manners(allow_private: bool, proxy: Option<ureq::Proxy>) -> Manners {
+pub fn manners(purpose: Purpose, allow_private: bool, proxy: Option<ureq::Proxy>) -> Manners {
     Manners {
-        purpose: Purpose::Tracker,
+        purpose,
         allow_private,
         proxy,
-        redirects_max: 3,
+        // The peer routes are where they are.
+        redirects_max: if purpose == Purpose::PeerRoutes { 0 } else { 3 },
         connect: PATIENCE,
         silence: PATIENCE,
         total: Some(PATIENCE),
@@ -27,13 +28,29 @@ pub fn manners(allow_private: bool, proxy: Option<ureq::Proxy>) -> Manners {
 /// Announces and waits for the answer.
 pub fn ask(client: &Client, call: &Call) -> Result<Answer, Problem> {
     let url = announce_url::http(&call.url, &call.request, call.key);
-    let answered = client.get(&url, call.trusted, &[]).map_err(|no| match no {
+    let heard = hear(client.get(&url, call.trusted, &[]))?;
+    read_answer(heard.status, heard.retry_after_s, &heard.body)
+}
+
+/// An answer as a whole.
+pub struct Heard {
+    /// Its status.
+    pub status: u16,
+    /// `Retry-After`, if it is a number of seconds.
+    pub retry_after_s: Option<u32>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// Reads an answer to its end.
+pub fn hear(answered: Result<Answered, NoAnswer>) -> Result<Heard, Problem> {
+    let answered = answered.map_err(|no| match no {
         NoAnswer::Never(why) => Problem::Unusable(why),
         NoAnswer::Failed(why) => Problem::Failed(why),
     })?;
     let status = answered.response.status().as_u16();
     let retry_after = answered.response.headers().get("retry-after");
-    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     let reader = answered.response.into_body().into_reader();
     let read = reader.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut body);
@@ -41,7 +58,7 @@ pub fn ask(client: &Client, call: &Call) -> Result<Answer, Problem> {
     if body.len() as u64 > ANSWER_BYTES_MAX {
         return Err(Problem::Failed("answer too long".into()));
     }
-    read_answer(status, retry_after, &body)
+    Ok(Heard { status, retry_after_s, body })
 }
 
 /// What an answer means. Trackers refuse with any status; a body that is none leaves the status to speak.
@@ -69,7 +86,8 @@ fn read_answer(status: u16, retry_after_s: Option<u32>, body: &[u8]) -> Result<A
     }
 }
 
-fn without_words(status: u16, retry_after_s: Option<u32>) -> Problem {
+/// What a status means that came without words a person could read.
+pub fn without_words(status: u16, retry_after_s: Option<u32>) -> Problem {
     match (status, retry_after_s) {
         (200..300, _) => Problem::Failed("not a tracker's answer".into()),
         (429 | 503, Some(seconds)) => {

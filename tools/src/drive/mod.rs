@@ -15,6 +15,7 @@
 pub mod announce_url;
 pub mod guarded;
 pub mod http_tracker;
+mod peer_routes;
 mod sockets;
 pub mod trackers;
 pub mod udp_exchange;

@@ -3,9 +3,9 @@
 
 use super::announce_url;
 use super::guarded::Client;
-use super::http_tracker;
 use super::udp_tracker::{Found, UdpTrackers};
-use crate::announce::{Answer, Call, Problem};
+use super::{http_tracker, peer_routes};
+use crate::announce::{Answer, Call, Problem, Wire};
 use crate::ssrf::{self, Purpose, Trust};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
@@ -57,6 +57,12 @@ struct Worker {
     udp: UdpTrackers,
     /// Calls of this queue that have not ended.
     unfinished: Arc<AtomicUsize>,
+}
+
+/// One thread's clients, by what they are for.
+struct Clients {
+    announce: Client,
+    peer_routes: Client,
 }
 
 impl Trackers {
@@ -112,10 +118,15 @@ impl Pool {
 
 impl Worker {
     fn run(self) {
-        let client = Client::new(http_tracker::manners(self.setup.allow_private, self.setup.proxy.clone()));
+        let client = |purpose| {
+            let Setup { allow_private, proxy } = self.setup.clone();
+            Client::new(http_tracker::manners(purpose, allow_private, proxy))
+        };
+        let clients =
+            Clients { announce: client(Purpose::Tracker), peer_routes: client(Purpose::PeerRoutes) };
         while let Ok(call) = self.jobs.recv() {
             let id = call.id;
-            let outcome = self.carry_out(&client, call);
+            let outcome = self.carry_out(&clients, call);
             self.unfinished.fetch_sub(1, Ordering::Relaxed);
             let Some(outcome) = outcome else { continue };
             if self.results.send((id, outcome)).is_err() {
@@ -126,10 +137,12 @@ impl Worker {
     }
 
     /// `None`: the UDP thread will tell.
-    fn carry_out(&self, client: &Client, call: Call) -> Option<Result<Answer, Problem>> {
+    fn carry_out(&self, clients: &Clients, call: Call) -> Option<Result<Answer, Problem>> {
         let is_udp = call.url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp:"));
-        if !is_udp {
-            return Some(http_tracker::ask(client, &call));
+        match call.wire {
+            _ if is_udp => {}
+            Wire::Announce => return Some(http_tracker::ask(&clients.announce, &call)),
+            Wire::PeerRoutes => return Some(peer_routes::ask(&clients.peer_routes, &call)),
         }
         match find(&call, self.setup.allow_private) {
             Err(problem) => Some(Err(problem)),

@@ -1,7 +1,7 @@
 //! Announces against small trackers that misbehave on purpose, and against the real daemon.
 
 use super::*;
-use crate::announce::Retry;
+use crate::announce::{Retry, Wire};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +21,7 @@ fn call(id: u64, url: &str, trusted: bool) -> Call {
         event: Event::Started,
         peers_wanted: Some(50),
     };
-    Call { id, url: url.into(), trusted, request, key: 9, udp_tries: 1 }
+    Call { id, url: url.into(), trusted, request, key: 9, udp_tries: 1, wire: Wire::Announce }
 }
 
 struct Bench {
@@ -247,6 +247,74 @@ fn a_closed_udp_port_and_a_bad_url_fail_at_once() {
     assert!(bench.ask("udp://name.invalid:80", true).is_err());
 }
 
+/// The same call for an idtorrent.
+fn registering(url: &str, trusted: bool) -> Call {
+    Call { wire: Wire::PeerRoutes, ..call(1, url, trusted) }
+}
+
+#[test]
+fn an_idtorrent_is_registered_and_then_its_peers_are_asked_for() {
+    let peers = br#"{"peers":[{"ip":"192.0.2.1","port":7,"state":"seeding"}],"seeders":4,"leechers":2}"#;
+    let registered = || answer("200 OK", br#"{"status":"registered","interval":120,"your_ip":"192.0.2.9"}"#);
+    let (address, thread) = serving(vec![registered(), answer("200 OK", peers), registered()]);
+    let bench = Bench::new();
+    bench.trackers.submit(registering(&format!("http://{address}/announce/u.key"), true)).expect("room");
+    let (_, outcome) = bench.wait().remove(0);
+    let outcome = outcome.expect("an answer");
+    assert_eq!((outcome.complete, outcome.incomplete, outcome.interval_s), (4, 2, 120));
+    assert_eq!(outcome.peers, ["192.0.2.1:7".parse().expect("an address")]);
+    // What came with a metafile gets no further than to these routes, whatever its path.
+    let mut leaving = registering(&format!("http://{address}/admin?reboot=1"), false);
+    leaving.request.event = Event::Stopped;
+    bench.trackers.submit(leaving).expect("room");
+    let (_, outcome) = bench.wait().remove(0);
+    assert_eq!(outcome.map(|answer| answer.peers), Ok(Vec::new()));
+    let hash = "03".repeat(20);
+    assert_eq!(
+        thread.join().expect("requests"),
+        [
+            "POST /register_peer/u.key HTTP/1.1".to_owned(),
+            format!("GET /get_peers/u.key?file_id={hash}&port=6881&limit=50 HTTP/1.1"),
+            "POST /register_peer HTTP/1.1".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_refused_registration_says_why() {
+    for (reply, problem) in [
+        (
+            answer("403 Forbidden", br#"{"error":"info_hash is blocked"}"#),
+            "reason: \"info_hash is blocked\", retry: Unsaid",
+        ),
+        (
+            answer("401 Unauthorized", br#"{"error":"Unauthorized"}"#),
+            "reason: \"Unauthorized\", retry: Unsaid",
+        ),
+        (
+            answer("429 Slow\r\nRetry-After: 7", br#"{"error":"slow \u001b[31m"}"#),
+            "reason: \"slow \\\\x1b[31m\", retry: AfterS(7)",
+        ),
+        (answer("404 Not Found", b"<html>"), "reason: \"HTTP 404\", retry: Unsaid"),
+        (answer("500 Oops", br#"{"error":"x"}"#), "Failed(\"HTTP 500\")"),
+        (answer("200 OK", b"[]"), "Failed(\"not a tracker's answer\")"),
+        (answer("302 Found\r\nLocation: /x", b""), "Failed(\"a redirect of what was sent\")"),
+    ] {
+        let (address, thread) = serving(vec![reply]);
+        let bench = Bench::new();
+        bench.trackers.submit(registering(&format!("http://{address}/announce"), true)).expect("room");
+        let said = format!("{:?}", bench.wait().remove(0).1);
+        assert!(said.contains(problem), "{said} is not {problem}");
+        thread.join().expect("a request");
+    }
+    let bench = Bench::new();
+    for url in ["http://169.254.169.254/announce", "http://127.0.0.1:22/announce", "http://user@h/announce"] {
+        bench.trackers.submit(registering(url, false)).expect("room");
+        let outcome = bench.wait().remove(0).1;
+        assert!(matches!(outcome, Err(Problem::Unusable(_))), "{url}: {outcome:?}");
+    }
+}
+
 /// The daemon as it is built beside these tests.
 struct Daemon {
     child: Child,
@@ -303,7 +371,7 @@ impl Drop for Daemon {
 }
 
 #[test]
-fn the_daemon_serves_us_over_both_wires() {
+fn the_daemon_serves_us_over_every_wire() {
     let daemon = Daemon::start();
     let bench = Bench::new();
     let http = bench.ask(&format!("http://{}/announce", daemon.http), false).expect("an answer");
@@ -316,6 +384,15 @@ fn the_daemon_serves_us_over_both_wires() {
     let udp = udp.expect("an answer");
     assert_eq!(udp.peers, ["127.0.0.1:6881".parse().expect("an address")]);
     assert_eq!(udp.incomplete, 2);
+    let mut small = registering(&format!("http://{}", daemon.http), false);
+    small.request.port = 7001;
+    bench.trackers.submit(small.clone()).expect("room");
+    let (_, met) = bench.wait().remove(0);
+    let met = met.expect("an answer");
+    assert_eq!((met.incomplete, met.interval_s, met.peers.len()), (3, 300, 2), "{met:?}");
+    small.request.event = Event::Stopped;
+    bench.trackers.submit(small).expect("room");
+    assert!(bench.wait().remove(0).1.is_ok());
     let refused = bench.ask(&format!("http://{}/announce?port=0", daemon.http), false);
     assert!(matches!(refused, Err(Problem::Refused { retry: Retry::Unsaid, .. })), "{refused:?}");
 }

@@ -221,6 +221,7 @@ const PATH_BYTES_MAX: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::announce::Wire;
     use weightless::base::{PeerId, SwarmKey};
     use weightless::wire::announce::{AnnounceRequest, AnnouncedHash, Event};
     use weightless::wire::udp_tracker as wire;
@@ -239,7 +240,7 @@ mod tests {
             event: Event::Started,
             peers_wanted: Some(50),
         };
-        Call { id, url: String::new(), trusted: true, request, key: 9, udp_tries }
+        Call { id, url: String::new(), trusted: true, request, key: 9, udp_tries, wire: Wire::Announce }
     }
 
     fn at(address: &str) -> SocketAddr {
