@@ -27,6 +27,8 @@ pub struct Standing {
     pub done: u64,
     /// Bytes that are wanted.
     pub total: u64,
+    /// The same in chunks, of an idtorrent.
+    pub chunks: Option<(u32, u32)>,
     /// Bytes per second to us.
     pub down: u64,
     /// Bytes per second from us.
@@ -141,6 +143,7 @@ fn progress(standing: &Standing) -> Value {
         "done": standing.done, "total": standing.total, "down": standing.down, "up": standing.up,
         "peers": standing.peers.0, "seeds": standing.peers.1, "web_seeds": standing.web_seeds,
         "uploaded": standing.uploaded, "seeding": standing.seeding,
+        "chunks_done": standing.chunks.map(|chunks| chunks.0), "chunks": standing.chunks.map(|chunks| chunks.1),
     })
 }
 
@@ -165,8 +168,9 @@ fn line(standing: &Standing, eta: Option<u64>, room: usize) -> String {
         String::new()
     };
     let seeds = plural(standing.peers.1, "seed");
+    let chunks = standing.chunks.map(|(done, total)| format!("  {done}/{total} chunks")).unwrap_or_default();
     let back = format!(
-        "{}/{}  {}/s  ETA {eta}  peers {} ({seeds}){web}  up {}/s",
+        "{}/{}{chunks}  {}/s  ETA {eta}  peers {} ({seeds}){web}  up {}/s",
         size(standing.done),
         size(standing.total),
         size(standing.down),
@@ -209,6 +213,12 @@ mod tests {
             "data.bin  41%  [#######-----------]  1.2 GB/2.9 GB  84.3 MB/s  ETA 0:21  peers 12 (5 seeds)  up 1.1 MB/s"
         );
         assert!(!line(&standing, None, 90).contains('['));
+        let small = Standing { chunks: Some((41, 100)), ..standing };
+        assert!(
+            line(&small, None, 90).contains("  1.2 GB/2.9 GB  41/100 chunks  "),
+            "{}",
+            line(&small, None, 90)
+        );
         assert_eq!((percent(0, 0), percent(999, 1000), percent(5, 5)), (100, 99, 100));
     }
 }

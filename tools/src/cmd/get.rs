@@ -18,6 +18,7 @@ use crate::failure::{Class, Failure};
 use crate::flags::{Command, SECRET, TRACKER, USER_ID, many, one, switch};
 use crate::progress::Progress;
 use crate::signing::{self, Policy, REQUIRE_KEY, REQUIRE_SIGNATURE};
+use crate::source::MAX_SIZE;
 use crate::{Context, Done, interrupt, report};
 use serde_json::json;
 use std::borrow::Cow;
@@ -59,6 +60,7 @@ pub const COMMAND: Command = Command {
         NO_PEX,
         switch("no-save-torrent", "do not save the .torrent beside the data"),
         ALLOW_PRIVATE,
+        MAX_SIZE,
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
         MEMORY,
         JSON_EVENTS,

@@ -15,6 +15,7 @@ use weightless::base::Rope;
 use weightless::torrent::magnet::Select;
 use weightless::torrent::merkle::Hash;
 use weightless::torrent::names::{Platform, component};
+use weightless::torrent::small::{FILE_BYTES_MAX, Idtorrent};
 use weightless::torrent::{Kind, Metainfo, build};
 
 /// Files shown before a transfer.
@@ -93,7 +94,8 @@ pub fn describe(context: &Context, content: &Content, wanted: &[bool]) {
     let total: u64 =
         (0..content.file_count()).filter(|&index| of(index)).map(|index| content.file_bytes(index)).sum();
     voice.say(&content.shown_name());
-    voice.say(&format!("Pieces: {} of {}", content.piece_count(), size(content.layout().piece_length())));
+    let unit = if content.idtorrent().is_some() { "Chunks" } else { "Pieces" };
+    voice.say(&format!("{unit}: {} of {}", content.piece_count(), size(content.layout().piece_length())));
     voice.say(&format!("Total:  {} ({total} bytes)", size(total)));
     if content.file_count() < 2 {
         return;
@@ -172,7 +174,7 @@ pub fn save_metafile(content: &Content, bytes: &[u8], output: &Path) -> Result<(
             if number == 1 { format!("{name}.{kind}") } else { format!("{name} ({number}).{kind}") };
         let path = output.join(numbered);
         match std::fs::read(&path) {
-            Ok(there) if there == bytes => return Ok(()),
+            Ok(there) if there == bytes || says_the_same(content, &there) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return save::durably(&path, |file| file.write_all(bytes));
@@ -181,4 +183,11 @@ pub fn save_metafile(content: &Content, bytes: &[u8], output: &Path) -> Result<(
         }
     }
     Err(Failure::new(Class::Storage, format!("too many files called {name}.{kind}")))
+}
+
+/// Whether a file is the metafile of the same idtorrent, as somebody else writes JSON.
+fn says_the_same(content: &Content, there: &[u8]) -> bool {
+    let same =
+        |idtorrent: &Idtorrent| Idtorrent::read(there, FILE_BYTES_MAX).is_ok_and(|other| other == *idtorrent);
+    content.idtorrent().is_some_and(same)
 }

@@ -14,6 +14,7 @@ use crate::failure::{Class, Failure, shown};
 use crate::flags::{Command, SECRET, TRACKER, USER_ID, many, one, switch};
 use crate::peer::bits::Bits;
 use crate::progress::Progress;
+use crate::source::MAX_SIZE;
 use crate::{Context, Done, interrupt};
 use serde_json::json;
 use std::ffi::OsStr;
@@ -42,6 +43,7 @@ pub const COMMAND: Command = Command {
         FOR,
         NO_PEX,
         ALLOW_PRIVATE,
+        MAX_SIZE,
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
         JSON_EVENTS,
     ],
@@ -108,7 +110,8 @@ impl Seed {
             return Ok(());
         }
         let name = self.content.shown_name();
-        let what = format!("{name}: {good} of {pieces} pieces are good");
+        let unit = if self.content.idtorrent().is_some() { "chunks" } else { "pieces" };
+        let what = format!("{name}: {good} of {pieces} {unit} are good");
         if context.args.on("partial") && good > 0 {
             context.voice.warn(&what);
             return Ok(());
@@ -123,7 +126,7 @@ fn locate_content(content: &Content, place: &Path) -> Result<Local, Failure> {
     match content {
         Content::Torrent(metainfo) => locate(metainfo, place),
         Content::Small(idtorrent, _) => {
-            let root = if place.is_dir() { place.join(idtorrent.file_name()) } else { place.to_path_buf() };
+            let root = super::verify_idt::locate(idtorrent, place)?;
             Ok(Local { paths: vec![root.clone()], root })
         }
     }

@@ -1,6 +1,7 @@
 //! Running transfers: the loop, what ends it, and what is told meanwhile. `get`, `seed` and `serve` share it.
 
 use super::transfer_flags::{Enough, Transfer};
+use super::verify::ranges;
 use crate::announce::status::Status;
 use crate::announce::{Announcer, HashOf, Identity, Persistence, Problem, TrackerUrl, Wire};
 use crate::content::Content;
@@ -373,6 +374,10 @@ impl Session {
             all.peers = (all.peers.0 + peers, all.peers.1 + seeds);
             all.web_seeds += swarm.web_seeds_in_use();
             all.uploaded += swarm.uploaded_in_all();
+            if let Some(ledger) = swarm.ledger().filter(|ledger| ledger.content.idtorrent().is_some()) {
+                let (done, total) = all.chunks.unwrap_or_default();
+                all.chunks = Some((done + ledger.stored.count(), total + ledger.stored.pieces()));
+            }
             all.seeding &= swarm.state() == State::Seeding;
         }
         self.report.standing(context, now, &all);
@@ -418,6 +423,12 @@ impl Session {
             Failed::NothingLeft => Failure::new(Class::Storage, "no file is left to seed"),
             Failed::NeverMatches { piece } => {
                 Failure::new(Class::Verification, format!("piece {piece} never matches"))
+            }
+            Failed::FinalCheck { wrong } => {
+                let wrong: Vec<u64> = wrong.into_iter().map(u64::from).collect();
+                let what = format!("final check failed: chunks {} are not what was written", ranges(&wrong));
+                Failure::new(Class::Verification, what)
+                    .hint("something else writes to the file, or the disk is failing")
             }
             Failed::Contradiction => {
                 Failure::new(Class::Verification, "v1 and v2 hashes describe different data")

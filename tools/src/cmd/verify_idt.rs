@@ -37,7 +37,8 @@ pub fn unchecked(wanted: &Idtorrent) -> Done {
     Done { json, ..Done::default() }
 }
 
-fn locate(wanted: &Idtorrent, place: &Path) -> Result<PathBuf, Failure> {
+/// The file itself, or the one of that name in a directory.
+pub(super) fn locate(wanted: &Idtorrent, place: &Path) -> Result<PathBuf, Failure> {
     let metadata = fs::metadata(place).map_err(|error| Failure::reading(place, &error))?;
     if !metadata.is_dir() {
         return Ok(place.to_path_buf());

@@ -88,16 +88,7 @@ impl Storage {
     /// Gives files their final names. What is in them is on the disk before.
     pub(super) fn finish(&self, files: &[usize]) -> Result<(), Trouble> {
         let Place::Output(output) = &self.place else { return Ok(()) };
-        {
-            let mut progress = self.progress();
-            let changed: Vec<usize> = {
-                let mut changes = self.changes();
-                files.iter().copied().filter(|file| changes.files.remove(file)).collect()
-            };
-            let mut nowhere = Vec::new();
-            let stamps = progress.as_mut().map_or(&mut nowhere, |progress| &mut progress.record.files);
-            self.sync(&changed, stamps)?;
-        }
+        self.sync_files(files)?;
         for &file in files {
             match output.state(file) {
                 State::Part => self.rename(output, file)?,
@@ -106,6 +97,18 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    /// What was written to these files is on the disk.
+    pub(super) fn sync_files(&self, files: &[usize]) -> Result<(), Trouble> {
+        let mut progress = self.progress();
+        let changed: Vec<usize> = {
+            let mut changes = self.changes();
+            files.iter().copied().filter(|file| changes.files.remove(file)).collect()
+        };
+        let mut nowhere = Vec::new();
+        let stamps = progress.as_mut().map_or(&mut nowhere, |progress| &mut progress.record.files);
+        self.sync(&changed, stamps)
     }
 
     fn rename(&self, output: &Output, file: usize) -> Result<(), Trouble> {

@@ -77,6 +77,11 @@ pub enum Job {
         /// Whether this is the end of the run: nothing will be written after it.
         clean: bool,
     },
+    /// Hashes files once more, from the disk: the last look before [`Job::Finish`]. For kinds with SHA-1.
+    Reread {
+        /// Which files.
+        files: Vec<usize>,
+    },
     /// Gives files their final names, made durable before. Every piece touching them must be stored. Many at once cost
     /// little more than one.
     Finish {
@@ -147,6 +152,13 @@ pub enum Outcome {
     },
     /// Of [`Job::Checkpoint`].
     Checkpointed(Result<(), Trouble>),
+    /// Of [`Job::Reread`].
+    Reread {
+        /// The files of the job.
+        files: Vec<usize>,
+        /// The pieces that are not what they should be.
+        result: Result<Vec<u32>, Trouble>,
+    },
     /// Of [`Job::Finish`]. After trouble some of them may have their names already; asking again is harmless.
     Finished {
         /// The files of the job.

@@ -21,6 +21,7 @@ mod output;
 mod pads;
 mod piece;
 mod pool;
+mod reread;
 mod resume;
 mod root;
 mod scan;

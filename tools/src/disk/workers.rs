@@ -51,6 +51,10 @@ fn carry_out(storage: &Storage, bench: &mut Bench, shared: &Shared, job: Job) ->
         Job::Checkpoint { bits, uploaded, clean } => {
             Outcome::Checkpointed(storage.checkpoint(bits, uploaded, clean))
         }
+        Job::Reread { files } => {
+            let result = storage.reread(&files);
+            Outcome::Reread { files, result }
+        }
         Job::Finish { files } => {
             let result = storage.finish(&files);
             Outcome::Finished { files, result }

@@ -123,6 +123,11 @@ pub enum Failed {
         /// Which.
         piece: u32,
     },
+    /// The file of an idtorrent is wrong on the disk, although its chunks were fetched again.
+    FinalCheck {
+        /// Its wrong chunks.
+        wrong: Vec<u32>,
+    },
     /// No file is left to seed.
     NothingLeft,
     /// The torrent's two kinds of hashes do not describe the same data.

@@ -214,6 +214,24 @@ impl Ledger {
         Some(Ok(()))
     }
 
+    /// Stored pieces have turned out wrong: they are fetched again.
+    pub fn miss(&mut self, pieces: &[u32]) {
+        for &piece in pieces {
+            if !self.stored.remove(piece) {
+                continue;
+            }
+            self.picker.withdraw(piece);
+            self.picker.want(piece);
+            self.left_bytes += self.wanted_bytes_in(piece);
+            for file in files_in(&self.content, piece) {
+                let wanted = self.is_wanted(file);
+                if let Some(missing) = self.missing_in_file.get_mut(file).filter(|_| wanted) {
+                    *missing += 1;
+                }
+            }
+        }
+    }
+
     /// The pieces of a file are not there any more.
     pub fn withdraw(&mut self, file: usize) -> Vec<u32> {
         let gone: Vec<u32> =

@@ -55,6 +55,7 @@ impl Swarm {
             }
             Outcome::Leaves { ticket, result } => self.leaves_came(ticket, result),
             Outcome::Checkpointed(result) => self.checkpointed(now, result),
+            Outcome::Reread { files, result } => self.reread(now, files, result),
             Outcome::Finished { files, result } => self.finished(files, result),
             Outcome::Closed(result) => self.closed_files(result),
             Outcome::Inspected { changed } => self.inspected(changed),

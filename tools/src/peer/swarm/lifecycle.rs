@@ -114,7 +114,8 @@ impl Swarm {
     pub(super) fn finish(&mut self, files: Vec<usize>) {
         let files: Vec<usize> = files.into_iter().filter(|&file| self.finishing.insert(file)).collect();
         if !files.is_empty() && self.settings.fetches {
-            self.actions.push(Action::Disk { swarm: self.settings.number, job: Job::Finish { files } });
+            let job = if self.settings.small { Job::Reread { files } } else { Job::Finish { files } };
+            self.actions.push(Action::Disk { swarm: self.settings.number, job });
             self.progress.unclosed = true;
         } else {
             self.finishing.clear();

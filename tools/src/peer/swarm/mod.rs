@@ -2,11 +2,12 @@
 //! bytes for peers and with actions for the shells.
 //!
 //! `greeting` opens connections, `incoming` takes messages, `requests` asks for blocks, `arrivals` takes them, `judging`
-//! hears from the disk and finds who sent wrong data, `serving` uploads, `extras` does extensions and hashes, `upkeep`
-//! does what time brings.
+//! hears from the disk and finds who sent wrong data, `serving` uploads, `extras` does extensions and hashes,
+//! `final_check` looks at an idtorrent once more, `upkeep` does what time brings.
 
 mod arrivals;
 mod extras;
+mod final_check;
 mod gossip;
 mod greeting;
 mod hashes;
@@ -116,6 +117,7 @@ pub struct Swarm {
     inspected_at: Millis,
     calls: HashMap<u64, String>,
     finishing: BTreeSet<usize>,
+    final_check: final_check::FinalCheck,
     /// Pieces whose v2 hash is being read back.
     proving: BTreeSet<u32>,
     totals: Totals,
@@ -212,6 +214,7 @@ impl Swarm {
             inspected_at: now,
             calls: HashMap::new(),
             finishing: BTreeSet::new(),
+            final_check: final_check::FinalCheck::default(),
             proving: BTreeSet::new(),
             totals: Totals::default(),
             uploaded_before: 0,

@@ -25,6 +25,9 @@ impl Swarm {
             };
         }
         if block.piece >= ledger.stored.pieces() || !ledger.stored.has(block.piece) {
+            if self.final_check.has_withdrawn(block.piece) {
+                return refuse(peer, block);
+            }
             return Err(Fault::Ban("asks for a piece that is not here"));
         }
         let end =
