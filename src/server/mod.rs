@@ -21,6 +21,7 @@ mod http;
 mod metrics;
 mod outbox;
 mod pages;
+mod passkeys;
 mod peer_routes;
 mod reply;
 mod session;
@@ -49,6 +50,7 @@ use crate::wire::http_tracker::{Pace, ScrapeFiles};
 use crate::wire::http1::HttpDate;
 use crate::wire::passkey::PasskeyKey;
 use outbox::Outbox;
+use passkeys::KnownPasskeys;
 use session::Sessions;
 
 /// What an operator decides about the daemon, as far as the machine needs to know.
@@ -98,6 +100,7 @@ pub struct Server {
     tracker: Tracker,
     ids: ConnectionIds,
     passkeys: Option<PasskeyKey>,
+    known_passkeys: KnownPasskeys,
     rate: RateLimiter,
     udp_rate: RateLimiter,
     counters: Counters,
@@ -168,6 +171,7 @@ impl Server {
             tracker,
             ids: ConnectionIds::new(&settings.connection_id_secret),
             passkeys: settings.tracker_secret.as_deref().map(PasskeyKey::new),
+            known_passkeys: KnownPasskeys::new(seed.rotate_left(41)),
             rate: RateLimiter::new(settings.rate.0, settings.rate.1, seed.rotate_left(7)),
             udp_rate: RateLimiter::new(settings.udp_rate.0, settings.udp_rate.1, seed.rotate_left(29)),
             counters: Counters::default(),
@@ -232,6 +236,7 @@ impl Server {
             self.rate = RateLimiter::new(newer.rate.0, newer.rate.1, self.rate.seed());
         }
         self.passkeys = newer.tracker_secret.as_deref().map(PasskeyKey::new);
+        self.known_passkeys.clear();
         if self.settings.tracker_secret.is_some() != newer.tracker_secret.is_some() {
             self.tracker.set_accounting(now, newer.tracker_secret.is_some(), &[]);
         }

@@ -3,7 +3,7 @@
 use super::http::{Asked, Handled, RETRY};
 use super::peer_routes::{GET_PEERS, REGISTER_PEER};
 use super::reply::{Reply, TEXT};
-use super::udp::{outcome_of, verified};
+use super::udp::outcome_of;
 use super::{Server, address};
 use crate::base::{Now, UserId};
 use crate::tracker::counters::{Family, Kind, Outcome, Proto};
@@ -150,12 +150,12 @@ impl Server {
         result.err().map_or(Outcome::Ok, outcome_of)
     }
 
-    fn check_passkey(&self, key: PathKey<'_>) -> Result<Option<UserId>, Refusal> {
+    fn check_passkey(&mut self, key: PathKey<'_>) -> Result<Option<UserId>, Refusal> {
         match (&self.passkeys, key) {
             (None, PathKey::None) => Ok(None),
             (None, _) | (Some(_), PathKey::Bad) => Err(Refusal::Unauthorized),
             (Some(_), PathKey::None | PathKey::OtherPath) => Err(Refusal::PasskeyMissing),
-            (Some(passkeys), PathKey::Some(key)) => verified(passkeys, &key).map(Some),
+            (Some(passkeys), PathKey::Some(key)) => self.known_passkeys.verify(passkeys, &key).map(Some),
         }
     }
 

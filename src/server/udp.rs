@@ -10,7 +10,7 @@ use crate::tracker::counters::{Dropped, Family, Kind, Outcome, Proto};
 use crate::tracker::rate::Verdict;
 use crate::tracker::{Families, Reach};
 use crate::wire::announce::{Refusal, client_address};
-use crate::wire::passkey::{self, PasskeyKey};
+use crate::wire::passkey;
 use crate::wire::udp_tracker;
 use crate::wire::udp_tracker::{self as wire, action};
 use std::net::{IpAddr, SocketAddr};
@@ -177,7 +177,7 @@ impl Server {
         match passkey::passkey_of_path(path, b"/announce") {
             passkey::PathKey::None | passkey::PathKey::OtherPath => Err(Refusal::PasskeyMissing),
             passkey::PathKey::Bad => Err(Refusal::Unauthorized),
-            passkey::PathKey::Some(key) => verified(passkeys, &key).map(Some),
+            passkey::PathKey::Some(key) => self.known_passkeys.verify(passkeys, &key).map(Some),
         }
     }
 
@@ -210,14 +210,6 @@ impl Server {
     pub fn send_failed(&mut self) {
         self.counters.drop(Dropped::Send);
     }
-}
-
-/// The user of a passkey. Why it is bad is for the operator alone, who must not be told its signature either.
-pub(super) fn verified(passkeys: &PasskeyKey, passkey: &[u8]) -> Result<UserId, Refusal> {
-    passkeys.judge(passkey).map_err(|bad| {
-        log::debug!("a passkey was refused: {}", bad.text());
-        Refusal::Unauthorized
-    })
 }
 
 fn refusal(refusal: Refusal) -> (&'static str, Outcome) {

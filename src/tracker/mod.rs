@@ -22,7 +22,7 @@ pub mod table;
 pub mod tick;
 pub mod upkeep;
 pub mod usage;
-mod users;
+pub mod users;
 mod visit;
 pub mod whitelist;
 

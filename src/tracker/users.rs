@@ -76,8 +76,15 @@ impl Users {
     }
 }
 
+#[inline]
 fn hash(seed: u64, id: &str) -> u64 {
-    id.as_bytes().chunks(8).fold(seed ^ id.len() as u64, |hash, chunk| {
+    seeded_hash(seed, id.as_bytes())
+}
+
+/// A keyed hash of bytes that strangers have chosen.
+#[inline]
+pub fn seeded_hash(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(seed ^ bytes.len() as u64, |hash, chunk| {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         fold(hash ^ u64::from_le_bytes(word), seed | 1)
