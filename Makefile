@@ -23,7 +23,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-disk bench-registry install uninstall deb clean
+.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-accounts bench-disk bench-registry install uninstall deb clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-create: ## how fast torrents are made and checked, beside libtorrent; QUIC
 
 bench-growth: ## what an announce costs in small and large tables, and its latency while the table changes
 	@bench/growth.sh
+
+bench-accounts: ## what passkeys and accounting add to an announce over UDP; QUICK=1 for a first look
+	@bench/accounts.sh
 
 bench-disk: ## what the daemon writes to disk in an hour, and how long a start takes
 	@bench/disk.sh

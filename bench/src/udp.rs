@@ -9,6 +9,8 @@ use crate::sys::UdpPort;
 use std::io;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
+use weightless::wire::passkey::PasskeyKey;
+use weightless::wire::tracker_client::write_url_data;
 use weightless::wire::udp_tracker::{action, parse_preamble, write_connect_request};
 
 /// What happened since the last `take_tally`.
@@ -44,6 +46,8 @@ pub struct Client {
     port: UdpPort,
     population: Population,
     peers_wanted: u32,
+    /// What follows the announces of each user (BEP 41); nothing when peers have no passkeys.
+    options: Vec<Vec<u8>>,
     ids: Vec<u64>,
     ids_from: Instant,
     /// The sources before this one have asked for an id since `ids_from`.
@@ -78,6 +82,7 @@ impl Client {
             port: UdpPort::open(server)?,
             population,
             peers_wanted,
+            options: Vec::new(),
             ids: vec![0; population.sources as usize],
             ids_from: Instant::now(),
             ids_asked: 0,
@@ -95,6 +100,19 @@ impl Client {
             }
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to connect"))
+    }
+
+    /// From now on peers announce with passkeys of so many users, signed with `secret`, and report counters that grow.
+    pub fn with_passkeys(mut self, secret: &str, users: u32) -> Self {
+        let key = PasskeyKey::new(secret.as_bytes());
+        let option = |user: u32| {
+            let passkey = key.sign(&format!("user-{user}")).expect("a user id");
+            let mut option = Vec::new();
+            write_url_data(&mut option, format!("/announce/{passkey}").as_bytes());
+            option
+        };
+        self.options = (0..users).map(option).collect();
+        self
     }
 
     /// What happened since the last call.
@@ -232,10 +250,16 @@ impl Client {
         let source = self.population.source(peer);
         let id = self.ids[source as usize];
         let (population, wanted) = (&self.population, self.peers_wanted);
+        let users = self.options.len().max(1);
+        let options = self.options.get(peer as usize % users).map_or(&[][..], Vec::as_slice);
+        let uploaded = if options.is_empty() { 0 } else { place.due_ns >> 10 };
         self.port.push(address(source), |buffer| {
             let packet: &mut [u8; 98] = buffer.first_chunk_mut().expect("datagrams are larger");
             write_announce(packet, id, transaction, population, peer, event, wanted);
-            packet.len()
+            packet[72..80].copy_from_slice(&uploaded.to_be_bytes());
+            let length = packet.len() + options.len();
+            buffer[98..length].copy_from_slice(options);
+            length
         });
         if self.port.is_full() {
             self.port.flush()?;

@@ -28,7 +28,9 @@ options
   --rate 10000       udp-rate: announces per second
   --connections 64   http-announce: open at once
   --udp-addr ADDR    http-announce: fill over UDP there, else not at all
-  --no-fill          the peers are there already";
+  --no-fill          the peers are there already
+  --secret SECRET    over UDP: announce with passkeys signed with this, and counters that grow
+  --users 10000      so many users share the peers then";
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -68,7 +70,16 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
     let warm: f64 = flags.with_default("warm", 0.5)?;
     let rate: f64 = flags.with_default("rate", 10_000.0)?;
     let fill = !flags.switch("no-fill");
+    let secret: Option<String> = flags.optional("secret")?;
+    let users = flags.with_default("users", 10_000)?;
     flags.finish()?;
+    let connect = |window: u32| -> Result<Client, String> {
+        let client = Client::connect(server, population, window, wanted).map_err(text)?;
+        Ok(match &secret {
+            Some(secret) => client.with_passkeys(secret, users),
+            None => client,
+        })
+    };
     if rate < 1.0 {
         return Err("--rate is at least 1".into());
     }
@@ -77,7 +88,7 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
     let mut report = Report::new(mode);
     let mut chance = fastrand::Rng::with_seed(1);
     if fill && mode != "udp-flood" {
-        let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
+        let mut client = connect(window)?;
         fill_it(&mut client, population, process, &mut report)?;
     }
     if mode == "udp-fill" {
@@ -86,7 +97,7 @@ fn udp(mode: &str, population: Population, mut flags: Flags) -> Result<(), Strin
     }
 
     let window = if mode == "udp-rate" { WINDOW_MAX } else { window };
-    let mut client = Client::connect(server, population, window, wanted).map_err(text)?;
+    let mut client = connect(window)?;
     let mut noise = 0;
     if mode == "udp-announce" {
         client.closed_loop(&mut chance, warm).map_err(text)?;
