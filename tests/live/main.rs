@@ -26,6 +26,7 @@ mod registry;
 mod reload;
 mod restart;
 mod robust;
+mod small;
 mod sockets;
 mod swarm;
 mod tiny_seeder;

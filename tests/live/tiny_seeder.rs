@@ -3,7 +3,7 @@
 
 use crate::support::daemon::Daemon;
 use crate::support::peer::Peer;
-use crate::support::{PATIENCE, ended, files, http};
+use crate::support::{PATIENCE, ended, files, http, wl};
 use serde_json::json;
 use sha1::{Digest, Sha1};
 use std::fs;
@@ -114,6 +114,27 @@ fn libtorrent_gets_a_file_from_the_smallest_seeder() {
     let leecher = Peer::start(&torrent, &copy, &url, "127.0.0.1:0");
     leecher.wait("complete");
     leecher.leave();
+    assert!(fs::read(copy.join("tiny.bin")).expect("the copy") == content);
+    tiny.stop();
+}
+
+#[test]
+fn wl_gets_a_file_from_the_smallest_seeder() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[]);
+    let url = tracker.base_url();
+    let content = files::noise(9, 234_567);
+    fs::write(home.path().join("tiny.bin"), &content).expect("a file");
+    let (code, said, why) =
+        wl::run(home.path(), &["create", "--idt", "--json", "--tracker", &url, "tiny.bin"]);
+    assert_eq!(code, Some(0), "{why}");
+    let said: serde_json::Value = said.parse().expect("JSON");
+    let id = said["file_id"].as_str().expect("an id");
+    let tiny = Tiny::start(&home.path().join("tiny.bin"), id, tracker.http(Ipv4Addr::LOCALHOST));
+    let copy = home.path().join("copy");
+    let (code, said, why) =
+        wl::run(home.path(), &["get", "--port", "0", "--tracker", &url, "-o", "copy", id]);
+    assert_eq!((code, said.as_str()), (Some(0), "Done: copy/tiny.bin\n"), "{why}");
     assert!(fs::read(copy.join("tiny.bin")).expect("the copy") == content);
     tiny.stop();
 }
