@@ -66,6 +66,8 @@ pub struct Turn {
     pub news: Vec<(usize, News)>,
     /// A signal that asks for the end.
     pub signal: Option<i32>,
+    /// Whether more than one came.
+    pub insistent: bool,
 }
 
 /// The loop and everything it polls.
@@ -157,9 +159,9 @@ impl Drive {
         }
     }
 
-    /// One turn: waits for something to happen, and does what follows from it.
-    pub fn turn(&mut self) -> io::Result<Turn> {
-        let patience = self.patience();
+    /// One turn: waits for something to happen, at most for `within`, and does what follows from it.
+    pub fn turn(&mut self, within: Duration) -> io::Result<Turn> {
+        let patience = self.patience().min(within);
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         let turn = match self.poll.poll(&mut events, Some(patience)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -197,7 +199,12 @@ impl Drive {
         for event in events {
             match event.token() {
                 WAKER => {}
-                SIGNALS => turn.signal = self.signals.pending().last().or(turn.signal),
+                SIGNALS => {
+                    for signal in self.signals.pending() {
+                        turn.insistent |= turn.signal.is_some();
+                        turn.signal = Some(signal);
+                    }
+                }
                 Token(at) if at < FIRST_KEY as usize => {
                     self.sockets.accept(now, at - LISTENERS, self.poll.registry(), &mut self.engine);
                 }

@@ -71,7 +71,7 @@ impl Swarm {
         let keys: Vec<u64> = self.peers.keys().copied().collect();
         for key in keys {
             let Some(mut peer) = self.peers.remove(&key) else { continue };
-            let bounds = self.bounds();
+            let bounds = self.bounds_for(&peer);
             peer.reader.set_bounds(bounds);
             let pieces = self.stored().map_or(0, Bits::pieces);
             let outcome = match std::mem::replace(&mut peer.has, Has::Unsaid) {

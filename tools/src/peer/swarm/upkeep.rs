@@ -20,7 +20,7 @@ const MINUTE: Millis = 60_000;
 const CHECKPOINT_MS: Millis = 30_000;
 const CHECKPOINT_BYTES: u64 = 256 << 20;
 /// A seeder looks whether its files are still there.
-const INSPECT_MS: Millis = 60_000;
+const INSPECT_MS: Millis = 15_000;
 /// Requests that time out one after the other until a peer is taken for dead.
 const TIMEOUTS_MAX: u32 = 3;
 /// A peer that is asked and sends nothing for so long gets no regular slot.
