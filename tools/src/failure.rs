@@ -39,12 +39,14 @@ pub struct Failure {
     pub message: String,
     /// A remedy.
     pub hint: Option<String>,
+    /// What there is to choose from, one a line below the message.
+    pub choices: Vec<String>,
 }
 
 impl Failure {
     /// A failure of a class.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), hint: None }
+        Self { class, message: message.into(), hint: None, choices: Vec::new() }
     }
 
     /// A wrong command line.
@@ -73,9 +75,18 @@ impl Failure {
         self
     }
 
+    /// Adds what there is to choose from.
+    pub fn choices(mut self, choices: Vec<String>) -> Self {
+        self.choices = choices;
+        self
+    }
+
     /// The lines for stderr.
     pub fn text(&self, paint: Paint) -> String {
         let mut text = format!("{} {}\n", paint.word(Ink::Bad, "wl:"), shown(&self.message));
+        for choice in &self.choices {
+            let _ = writeln!(text, "  {}", shown(choice));
+        }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {}", shown(hint));
         }

@@ -104,7 +104,9 @@ impl Voice {
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let env = Env::read();
-    let json = asks_for(&words, &["--json", "-json", "-j"]);
+    // Where events are JSON lines, the result is the last of them.
+    let json =
+        asks_for(&words, &["--json", "-json", "-j"]) || asks_for(&words, &["--json-events", "-json-events"]);
     let quiet = asks_for(&words, &["--quiet", "-quiet", "-q"]);
     let err = Paint::new(&env, env.stderr_is_terminal, asks_for(&words, &["--no-color", "-no-color"]));
     let outcome = run(&words, env).and_then(|done| print(&done, json, quiet));

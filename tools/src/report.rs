@@ -41,6 +41,8 @@ pub struct Standing {
     pub uploaded: u64,
     /// Whether nothing is fetched any more.
     pub seeding: bool,
+    /// Whether it is not known yet what there is to fetch.
+    pub unknown: bool,
 }
 
 /// Tells.
@@ -88,6 +90,11 @@ impl Report {
             self.told = now;
             context.voice.say(&line(standing, self.eta(standing), usize::MAX));
         }
+    }
+
+    /// Whether a person or a program hears of every change.
+    pub fn is_watched(&self) -> bool {
+        self.line.is_on() || self.json_events
     }
 
     /// A line that stays.
@@ -158,6 +165,9 @@ fn line(standing: &Standing, eta: Option<u64>, room: usize) -> String {
             size(standing.up),
             size(standing.uploaded)
         );
+    }
+    if standing.unknown {
+        return format!("{name}  looking for the metadata  {peers}");
     }
     let total = standing.total.max(1);
     let percent = percent(standing.done, standing.total);

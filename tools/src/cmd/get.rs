@@ -240,7 +240,8 @@ impl Get<'_> {
         let mut urls: Vec<String> = own.chain(&self.target.web_seeds).cloned().collect();
         let mut seen = std::collections::HashSet::new();
         urls.retain(|url| seen.insert(url.clone()));
-        urls.into_iter().map(|url| (url, self.options.transfer.allow_private)).collect()
+        // Nobody typed them; --allow-private lifts what it lifts for all of them.
+        urls.into_iter().map(|url| (url, false)).collect()
     }
 
     fn transfer(&mut self, mut session: Session, prepared: Prepared) -> Result<Done, Failure> {
@@ -260,8 +261,8 @@ impl Get<'_> {
         if ending.signal.is_some() && !ending.complete {
             return self.stopped(session, &ending);
         }
-        session.leave();
-        Ok(self.done(&ending))
+        let cut_short = session.leave();
+        Ok(Done { exit: if cut_short { 130 } else { 0 }, ..self.done(&ending) })
     }
 
     /// Saves the torrent as it came.
@@ -287,9 +288,14 @@ impl Get<'_> {
     fn stopped(&self, session: Session, ending: &Ending) -> Result<Done, Failure> {
         let percent = report::percent(ending.done, ending.total);
         session.leave();
-        self.context.voice.say(&format!("stopped at {percent} %; run the same command to resume"));
+        let message = format!("stopped at {percent} %; run the same command to resume");
+        self.context.voice.say(&message);
         let signal = ending.signal.unwrap_or(signal_hook::consts::SIGINT);
-        Ok(Done { exit: 128 + u8::try_from(signal).unwrap_or(0), json: self.json(ending), ..Done::default() })
+        let exit = 128 + u8::try_from(signal).unwrap_or(0);
+        let mut json = self.json(ending);
+        json["error"] = json!({"kind": "stopped", "message": message});
+        json["exit"] = exit.into();
+        Ok(Done { exit, json, ..Done::default() })
     }
 
     fn listed(&self) -> Result<Done, Failure> {

@@ -78,11 +78,12 @@ pub fn wanted(content: &Content, files: &[Selection], link: &Select) -> Result<V
         (true, _) => (0..count).map(real).collect(),
     };
     if !wanted.contains(&true) && count > 0 && (0..count).any(real) {
-        let mut list = String::from("no file matches; the torrent has:");
-        for index in 0..count.min(SHOWN_MAX) {
-            let _ = write!(list, "\n  {index}  {}", shown(&content.shown_path(index)));
+        let line = |index| format!("{index}  {}", content.shown_path(index));
+        let mut list: Vec<String> = (0..count.min(SHOWN_MAX)).map(line).collect();
+        if count > SHOWN_MAX {
+            list.push(format!("... and {} more", count - SHOWN_MAX));
         }
-        return Err(Failure::usage(list));
+        return Err(Failure::usage("no file matches; the torrent has:").choices(list));
     }
     Ok(wanted)
 }

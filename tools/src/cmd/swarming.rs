@@ -24,10 +24,15 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use weightless::base::{InfoHashes, Millis, Rng, SwarmKey};
 
 /// After a signal the trackers have so long to hear of it.
 const FAREWELL_MS: Millis = 3_000;
+/// Deadlines are looked at so often.
+const CLOSELY: Duration = Duration::from_millis(200);
+/// The same where they are minutes and hours away.
+const AT_EASE: Duration = Duration::from_secs(1);
 
 /// Running transfers.
 pub struct Session {
@@ -40,6 +45,10 @@ pub struct Session {
     rng: Rng,
     started: Millis,
     signal: Option<i32>,
+    /// Whether a second signal came with the first.
+    insistent: bool,
+    /// Whether a person was told that no tracker of a torrent answers.
+    told_of_trackers: Vec<bool>,
 }
 
 /// How a transfer ended, if it did not fail.
@@ -93,6 +102,8 @@ impl Session {
             rng: Rng::new(seed.rotate_left(32)),
             started: now,
             signal: None,
+            insistent: false,
+            told_of_trackers: Vec::new(),
             drive,
         })
     }
@@ -143,6 +154,7 @@ impl Session {
         self.drive.engine.add(swarm, CONNECTIONS_MAX.max(self.transfer.peers_max));
         self.storages.push(None);
         self.names.push(name.into());
+        self.told_of_trackers.push(false);
         number
     }
 
@@ -245,21 +257,13 @@ impl Session {
         let enough = self.transfer.enough;
         self.run(context, |session, now, news| {
             for (number, news) in news {
-                match news {
-                    News::Failed(failed) => return Flow::Fail(session.failure(number, failed)),
-                    News::Withdrawn { file, .. } => {
-                        let path = session.path(number, file);
-                        session.report.warn(
-                            context,
-                            &format!("{path}: changed or gone; its pieces are no longer offered"),
-                        );
-                    }
-                    _ => {}
+                if let News::Failed(failed) = news {
+                    return Flow::Fail(session.failure(number, failed));
                 }
             }
             if session.is_enough(now, since, enough) { Flow::End } else { Flow::On }
         })?;
-        Ok(self.ending(0))
+        Ok(self.ending_of_all())
     }
 
     /// Ends it: progress is made durable, trackers are told, and then everything is closed.
@@ -273,13 +277,13 @@ impl Session {
     /// Says whether a second signal cut it short.
     fn farewell(&mut self) -> bool {
         let begun = self.drive.now();
-        let mut at_once = false;
+        let mut at_once = self.insistent;
         for number in 0..self.names.len() {
             if let Some(swarm) = self.drive.engine.swarm(number) {
                 swarm.stop(begun);
             }
         }
-        while let Ok(turn) = self.drive.turn() {
+        while let Ok(turn) = self.drive.turn(CLOSELY) {
             at_once |= turn.signal.is_some();
             let now = self.drive.now();
             let swarms = self.drive.engine.swarms();
@@ -298,14 +302,20 @@ impl Session {
         mut decide: impl FnMut(&mut Self, Millis, Vec<(usize, News)>) -> Flow,
     ) -> Result<(), Failure> {
         let mut failure = None;
+        // The clock of deadlines and of the line for people; who waits for nothing and nobody looks at sleeps longer.
+        let patience = match self.persistence {
+            Persistence::Seed if !self.report.is_watched() => AT_EASE,
+            _ => CLOSELY,
+        };
         loop {
-            let Turn { news, signal } = self.drive.turn().map_err(unexpected)?;
+            let Turn { news, signal, insistent } = self.drive.turn(patience).map_err(unexpected)?;
+            self.insistent |= insistent;
             let now = self.drive.now();
             self.tell(context, &news);
             self.signal = signal.or(self.signal);
             self.show(context, now);
             match decide(self, now, news) {
-                Flow::On if self.signal.is_none() => {}
+                Flow::On if self.signal.is_none() => self.warn_of_trackers(context),
                 Flow::On | Flow::End => break,
                 Flow::Fail(why) => {
                     failure = Some(why);
@@ -321,6 +331,16 @@ impl Session {
                 Err(failure)
             }
             None => Ok(()),
+        }
+    }
+
+    /// Says once of each torrent that no tracker answers, where it goes on all the same.
+    fn warn_of_trackers(&mut self, context: &Context) {
+        for (swarm, told) in self.drive.engine.swarms().iter().zip(&mut self.told_of_trackers) {
+            if !*told && let Some(failure) = swarm.announcer().and_then(no_tracker) {
+                *told = true;
+                self.report.warn(context, &failure.message);
+            }
         }
     }
 
@@ -354,6 +374,13 @@ impl Session {
                     let path = self.path(*number, *file);
                     (format!("finished {path}"), "file", json!({"path": path}))
                 }
+                News::Withdrawn { file, .. } => {
+                    let path = self.path(*number, *file);
+                    self.report
+                        .warn(context, &format!("{path}: changed or gone; its pieces are no longer offered"));
+                    self.report.event("withdrawn", &json!({"path": path}));
+                    continue;
+                }
                 _ => continue,
             };
             self.report.detail(context, &text);
@@ -379,6 +406,7 @@ impl Session {
                 all.chunks = Some((done + ledger.stored.count(), total + ledger.stored.pieces()));
             }
             all.seeding &= swarm.state() == State::Seeding;
+            all.unknown |= swarm.ledger().is_none();
         }
         self.report.standing(context, now, &all);
     }
@@ -449,6 +477,19 @@ impl Session {
             web_seeds: swarm.web_seeds(),
             layers: swarm.ledger().map(|ledger| ledger.learned_layers().clone()).unwrap_or_default(),
         }
+    }
+
+    /// What all torrents together came to.
+    fn ending_of_all(&self) -> Ending {
+        let mut all = self.ending(0);
+        for number in 1..self.names.len() {
+            let more = self.ending(number);
+            all.totals.downloaded += more.totals.downloaded;
+            all.totals.uploaded += more.totals.uploaded;
+            all.totals.wasted += more.totals.wasted;
+            all.totals.peers += more.totals.peers;
+        }
+        all
     }
 
     fn path(&self, number: usize, file: usize) -> String {

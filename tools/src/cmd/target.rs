@@ -156,7 +156,7 @@ fn tiers(context: &Context, named: Vec<Vec<String>>, rules: Rules) -> Result<Vec
     let mut tiers: Vec<Vec<TrackerUrl>> = named
         .into_iter()
         .map(|tier| tier.into_iter().filter(|url| is_announce(url) && !same(url)))
-        .map(|tier| tier.map(|url| TrackerUrl { url, trusted: false }).collect::<Vec<_>>())
+        .map(|tier| tier.map(|url| TrackerUrl { trusted: typed && url == announce, url }).collect::<Vec<_>>())
         .filter(|tier| !tier.is_empty())
         .collect();
     let known = tiers.iter().flatten().any(|tracker| tracker.url == announce);

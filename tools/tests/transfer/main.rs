@@ -1,0 +1,13 @@
+//! `wl get`, `wl seed` and `wl serve` as a person runs them: the built program at both ends, real sockets and disks, every
+//! row of their tables.
+
+mod endings;
+mod files;
+mod seeding;
+mod sources;
+#[allow(dead_code, reason = "shared with the tests of the other commands, which use more of it")]
+#[path = "../cli/support.rs"]
+mod support;
+mod swarm;
+mod telling;
+mod web;
