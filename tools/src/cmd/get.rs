@@ -33,7 +33,7 @@ use weightless::torrent::signatures::Judged;
 pub const COMMAND: Command = Command {
     name: "get",
     usage: &["SOURCE"],
-    about: "download what a magnet link, torrent, URL or info hash names",
+    about: "download what a torrent, idtorrent, magnet link, URL or hash names",
     flags: &[
         one("output", "DIR", "where to put it (default: the current directory)").short('o'),
         many("files", "LIST", "only these files: indexes and ranges as 0,2-4, or a glob on the path"),
@@ -58,7 +58,7 @@ pub const COMMAND: Command = Command {
             .default("120s"),
         switch("no-webseeds", "do not use web seeds"),
         NO_PEX,
-        switch("no-save-torrent", "do not save the .torrent beside the data"),
+        switch("no-save-torrent", "do not save the .torrent or .idtorrent beside the data"),
         ALLOW_PRIVATE,
         MAX_SIZE,
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
@@ -67,6 +67,7 @@ pub const COMMAND: Command = Command {
     ],
     examples: &[
         ("wl get 'magnet:?xt=urn:btih:...'", "download into the current directory"),
+        ("wl get photo.jpg.idtorrent", "one small file, its peers from /get_peers of the tracker"),
         ("wl get --files '*.csv' -o /srv/data data.torrent", "only some files, somewhere else"),
     ],
     run,

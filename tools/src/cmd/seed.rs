@@ -49,6 +49,7 @@ pub const COMMAND: Command = Command {
     ],
     examples: &[
         ("wl seed data.torrent", "seed the data below the current directory until Ctrl-C"),
+        ("wl seed photo.jpg.idtorrent", "the file of an idtorrent; trackers hear of it by /register_peer"),
         (
             "wl seed --ratio 2 --up 5M data.torrent /srv/data",
             "at most 5 MB a second, until it was given twice",
