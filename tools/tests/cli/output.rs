@@ -112,7 +112,7 @@ fn json_and_quiet_are_heard_in_every_form() {
     let ran = place.wl("");
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
-        ran.stderr.contains("usage: wl COMMAND") && ran.stderr.contains("create, show, verify"),
+        ran.stderr.contains("usage: wl COMMAND") && ran.stderr.contains("create, get, seed"),
         "{}",
         ran.stderr
     );
