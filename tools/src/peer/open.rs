@@ -102,9 +102,9 @@ impl OpenPieces {
         Self { open: Vec::new(), spare: Vec::new(), piece_length, buffer_bytes, used: 0, reserved: 0, bound }
     }
 
-    /// How many are open.
-    pub fn len(&self) -> usize {
-        self.open.len()
+    /// How many open pieces have blocks that nobody was asked for.
+    pub fn begun(&self) -> usize {
+        self.open.iter().filter(|open| open.free > 0).count()
     }
 
     /// Whether another buffer fits.

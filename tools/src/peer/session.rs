@@ -146,6 +146,8 @@ pub struct Peer {
     pub up: Rate,
     /// Payload in all, from and to the peer.
     pub received_bytes: u64,
+    /// Payload from the peer when the pipeline was last measured.
+    pub paced_bytes: u64,
     /// Payload in all to the peer.
     pub sent_bytes: u64,
     /// Requests that timed out, one after the other.
@@ -249,6 +251,7 @@ impl Peer {
             down: Rate::new(now, 5),
             up: Rate::new(now, 5),
             received_bytes: 0,
+            paced_bytes: 0,
             sent_bytes: 0,
             timeouts: 0,
             snubbed: false,

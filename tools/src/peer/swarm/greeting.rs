@@ -65,10 +65,12 @@ impl Swarm {
         peer.v2 = Some(answer) == self.v2_key();
         let me = self.settings.peer_id;
         peer.out.write(|out| Handshake::ours(answer, me, offers).write(out));
+        // Whoever is in a hurry says more at once than its handshake.
+        let rest = peer.greeting.split_off(HANDSHAKE_BYTES.min(peer.greeting.len()));
         let key = peer.key;
         self.touched.push(key);
         self.peers.insert(key, peer);
-        self.received(now, key, &[]);
+        self.received(now, key, &rest);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use weightless::base::Millis;
 
 /// After a reject nothing is asked for so long.
 const REJECT_PAUSE: Millis = 1000;
-/// Open pieces there may always be.
-const OPEN_MIN: usize = 4;
+/// Begun pieces there may always be of which something is not asked for.
+const BEGUN_MIN: usize = 4;
 
 impl Swarm {
     /// Fills a peer's pipeline.
@@ -44,7 +44,7 @@ impl Swarm {
         if peer.chokes_us {
             return self.allowed_block(peer);
         }
-        let open_max = OPEN_MIN.max(2 * self.peers.len() + 2);
+        let begun_max = BEGUN_MIN.max(2 * self.peers.len() + 2);
         let ledger = self.ledger.as_mut()?;
         if let Some(block) = peer.piece.and_then(|piece| ledger.open.ask(piece)) {
             return Some(block);
@@ -62,7 +62,8 @@ impl Swarm {
         if ledger.picker.waiting() == 0 {
             return self.last_block(peer);
         }
-        if ledger.open.len() >= open_max || !ledger.open.has_room() {
+        // What is asked for in full does not count: on a long way, or with small pieces, a pipeline spans many of them.
+        if !ledger.open.has_room() || ledger.open.begun() >= begun_max {
             self.starved = true;
             return None;
         }

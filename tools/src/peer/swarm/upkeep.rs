@@ -191,8 +191,12 @@ impl Swarm {
         if now < peer.times.paced + SECOND {
             return;
         }
+        // The average is slow to follow a pipeline that still grows, and would end its growth; this second is not.
+        let lately = peer.received_bytes.saturating_sub(peer.paced_bytes);
+        let lately = lately.saturating_mul(1000) / now.saturating_sub(peer.times.paced).max(1);
         peer.times.paced = now;
-        let rate = peer.down.per_second();
+        peer.paced_bytes = peer.received_bytes;
+        let rate = peer.down.per_second().max(lately);
         let wanted = rate.saturating_mul(peer.rtt + 1000) / 1000 / 16384;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         // The pipeline no longer grows by itself once it does not make the peer faster.
