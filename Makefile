@@ -23,7 +23,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-tools check bench bench-compare bench-create bench-growth bench-accounts bench-disk bench-registry install uninstall deb clean
+.PHONY: help build run test test-tools check bench bench-compare bench-create bench-transfer bench-growth bench-accounts bench-disk bench-registry install uninstall deb clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,9 +74,13 @@ bench: ## run the benchmarks
 bench-compare: ## the same load for us, for other trackers and for bare servers; QUICK=1 for a first look
 	@bench/compare.sh
 	@bench/create.sh
+	@bench/transfer.sh
 
 bench-create: ## how fast torrents are made and checked, beside libtorrent; QUICK=1 for a first look
 	@bench/create.sh
+
+bench-transfer: ## how fast data is downloaded and seeded, beside libtorrent and aria2; QUICK=1 for a first look
+	@bench/transfer.sh
 
 bench-growth: ## what an announce costs in small and large tables, and its latency while the table changes
 	@bench/growth.sh

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+from measure import quietest, say, turn
+
 LIBTORRENT = """
 import sys, libtorrent as lt
 path, piece_length = sys.argv[1], int(sys.argv[2])
@@ -22,61 +24,6 @@ torrent = lt.create_torrent(lt.list_files(path), piece_length)
 lt.set_piece_hashes(torrent, '.')
 open('lt.torrent', 'wb').write(lt.bencode(torrent.generate()))
 """
-QUIET = 0.1  # of a processor, used by others
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def machine_busy():
-    with open("/proc/stat") as stat:
-        fields = [int(field) for field in stat.readline().split()[1:]]
-    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def turn(command):
-    """Wall time, CPU time, peak memory in MiB, and what others used of a processor meanwhile."""
-    busy, begin = machine_busy(), time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peaks = [0]
-    watcher = threading.Thread(target=watch_memory, args=(process.pid, peaks))
-    watcher.start()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.monotonic() - begin
-    watcher.join()
-    if status != 0:
-        sys.exit(f"{' '.join(command)}: ended with {status}")
-    cpu = used.ru_utime + used.ru_stime
-    others = max(0.0, machine_busy() - busy - cpu) / wall
-    return {"wall": wall, "cpu": cpu, "mib": peaks[0] / 1024, "others": others}
-
-
-def watch_memory(pid, peaks):
-    """The high-water mark of a process until it ends. (Its ru_maxrss would begin with ours, from before the exec.)"""
-    try:
-        while True:
-            with open(f"/proc/{pid}/status") as status:
-                marks = [line.split()[1] for line in status if line.startswith("VmHWM")]
-            if not marks:
-                return
-            peaks[0] = int(marks[0])
-            time.sleep(0.02)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-
-
-def quietest(command, retries):
-    best = None
-    for _ in range(retries + 1):
-        result = turn(command)
-        if best is None or result["others"] < best["others"]:
-            best = result
-        if best["others"] < QUIET:
-            break
-    return best
-
-
 def bound(seconds=1.0):
     """Bytes a second for which all processors have done SHA-1 and SHA-256 (OpenSSL), in memory, nothing else."""
     block, done = os.urandom(1 << 20), []
@@ -128,7 +75,7 @@ def case(arguments, path, size, piece_length):
     results = {name: [] for name in commands}
     for round_number in range(arguments.rounds):
         for name, command in commands.items():
-            result = quietest(command, arguments.retries)
+            result = quietest(lambda: turn(command), arguments.retries)
             results[name].append(result)
             say(f"   {round_number + 1} {name}: {size / result['wall'] / 1e9:.2f} GB/s, others {result['others']:.2f}")
     if arguments.libtorrent and path == "big":
