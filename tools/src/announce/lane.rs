@@ -137,6 +137,13 @@ impl Lane {
         };
     }
 
+    /// What the trackers know of us is no longer true.
+    pub fn renew(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.interval_ms = 0;
+        }
+    }
+
     /// The trackers that know us, once.
     pub fn take_greeted(&mut self) -> Vec<usize> {
         let told = self.trackers.iter_mut().filter(|(_, said)| said.started);

@@ -261,6 +261,11 @@ impl Announcer {
         self.lanes.iter_mut().for_each(|lane| lane.completed = true);
     }
 
+    /// Our address has changed: trackers hear of it as soon as they want to hear of us again at all.
+    pub fn renew(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::renew);
+    }
+
     /// Whether a tracker that knows us has not been told of it yet.
     pub fn owes_completed(&self) -> bool {
         self.lanes.iter().any(Lane::owes_completed)

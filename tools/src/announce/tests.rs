@@ -372,3 +372,24 @@ fn an_idtorrent_is_registered_as_often_as_its_tracker_needs() {
         assert_eq!(bench.wait(), wait * SECOND, "{wire:?} {interval_s}");
     }
 }
+
+#[test]
+fn a_changed_address_is_told_once_and_not_before_the_tracker_wants_it() {
+    let mut bench = Bench::new(&[&["http://a/"], &["http://b/"]]);
+    bench.peers = 50;
+    let calls = bench.poll();
+    bench.serve(calls[0].id);
+    let later = Answer { min_interval_s: Some(60), ..served(1800) };
+    bench.announcer.answered(bench.now, calls[1].id, Ok(later));
+    bench.now += 10 * SECOND;
+    assert_eq!(bench.poll(), []);
+    bench.announcer.renew();
+    let told = bench.one();
+    assert_eq!((told.url.as_str(), told.request.event), ("http://a/", Event::None));
+    bench.serve(told.id);
+    assert_eq!(bench.wait(), 50 * SECOND);
+    let told = bench.one();
+    assert_eq!(told.url, "http://b/");
+    bench.serve(told.id);
+    assert_eq!(bench.wait(), 29 * MINUTE + 10 * SECOND, "the usual interval of the first");
+}

@@ -6,7 +6,7 @@
 //! 2. read the clock, once
 //! 3. sockets: accept, connect, read
 //! 4. what disk, trackers and web seeds have done
-//! 5. the engine's own errands
+//! 5. the engine's own errands, and whether our address has changed
 //! 6. what the engine wants done
 //! 7. writes
 //!
@@ -15,6 +15,7 @@
 pub mod announce_url;
 pub mod guarded;
 pub mod http_tracker;
+mod own_address;
 mod peer_routes;
 mod sockets;
 pub mod trackers;
@@ -30,6 +31,7 @@ use crate::disk::{Job, Pool};
 use crate::peer::action::{Action, News};
 use crate::peer::engine::Engine;
 use mio::{Events, Interest, Poll, Token, Waker};
+use own_address::OwnAddress;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use sockets::Sockets;
@@ -86,6 +88,7 @@ pub struct Drive {
     web_swarm: usize,
     /// Whether web seeds may have more to tell than the last turn took.
     more_of_web: bool,
+    own_address: OwnAddress,
     origin: Instant,
     actions: Vec<Action>,
     touched: Vec<u64>,
@@ -127,6 +130,7 @@ impl Drive {
             fetcher,
             web_swarm: 0,
             more_of_web: false,
+            own_address: OwnAddress::default(),
             origin: Instant::now(),
             actions: Vec::new(),
             touched: Vec::new(),
@@ -190,7 +194,8 @@ impl Drive {
         if !self.throttled.is_empty() {
             return if up == 0 { PACED } else { Duration::ZERO };
         }
-        Duration::from_millis(self.engine.next_due(now).saturating_sub(now))
+        let due = self.engine.next_due(now).min(self.own_address.next_look());
+        Duration::from_millis(due.saturating_sub(now))
     }
 
     fn react(&mut self, events: &Events) -> Turn {
@@ -213,6 +218,9 @@ impl Drive {
         }
         self.sockets.read(now, &mut self.engine);
         self.hear(now);
+        if self.own_address.has_changed(now, own_address::look) {
+            self.engine.readdressed();
+        }
         self.engine.tick(now);
         // What is written makes room for what is read from the disk next, and so on.
         for _ in 0..ROUNDS {

@@ -210,6 +210,11 @@ impl Engine {
         self.dial(now);
     }
 
+    /// Our address has changed: trackers are to hear of it.
+    pub fn readdressed(&mut self) {
+        self.swarms.iter_mut().for_each(Swarm::readdressed);
+    }
+
     /// When `tick` has something to do next. Nobody is woken while there is nothing to look after.
     pub fn next_due(&self, now: Millis) -> Millis {
         if !self.places.is_empty() || !self.lobby.is_empty() {

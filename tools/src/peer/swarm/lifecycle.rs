@@ -206,6 +206,13 @@ impl Swarm {
         }
     }
 
+    /// Our address has changed.
+    pub fn readdressed(&mut self) {
+        if let Some(announcer) = &mut self.announcer {
+            announcer.renew();
+        }
+    }
+
     /// A tracker has answered, or not.
     pub fn announced(&mut self, now: Millis, id: u64, answer: Result<Answer, Problem>) {
         self.now = now;
