@@ -44,10 +44,6 @@ impl Seeder {
     pub fn take_asked(&self) -> Vec<(usize, usize)> {
         std::mem::take(&mut self.asked.lock().expect("no panic"))
     }
-
-    pub fn asked(&self) -> usize {
-        self.asked.lock().expect("no panic").len()
-    }
 }
 
 fn converse(
