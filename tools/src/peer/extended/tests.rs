@@ -26,12 +26,12 @@ fn metadata(message: &MetadataMessage<'_>) -> Vec<u8> {
 
 #[test]
 fn our_hello_has_the_fields_of_the_specification() {
-    let expected = b"d1:md11:ut_metadatai1e6:ut_pexi2ee13:metadata_sizei1234e1:pi6881e4:reqqi500e\
+    let expected = b"d1:md11:ut_metadatai1e6:ut_pexi2ee13:metadata_sizei1234e1:pi6881e4:reqqi2000e\
         11:upload_onlyi1e1:v16:Weightless 0.1.06:yourip4:\xc0\x00\x02\x01e";
     assert_eq!(hello(&OWN), expected);
     let private =
         OwnHello { pex: false, metadata_size: None, port: None, complete: false, your_ip: None, ..OWN };
-    assert_eq!(hello(&private), b"d1:md11:ut_metadatai1ee4:reqqi500e1:v16:Weightless 0.1.0e");
+    assert_eq!(hello(&private), b"d1:md11:ut_metadatai1ee4:reqqi2000e1:v16:Weightless 0.1.0e");
     let small = OwnHello { metadata: false, ..OWN };
     let small = String::from_utf8_lossy(&hello(&small)).into_owned();
     assert!(!small.contains("metadata"), "{small}");
@@ -48,7 +48,7 @@ fn our_hello_is_read_as_it_was_meant() {
             pex_id: 2,
             metadata_size: Some(1234),
             port: Some(6881),
-            reqq: Some(500),
+            reqq: Some(2000),
             upload_only: true,
             client: "Weightless 0.1.0".into(),
             your_ip: Some(ip),
