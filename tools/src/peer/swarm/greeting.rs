@@ -24,7 +24,8 @@ impl Swarm {
         let peers = &self.peers;
         let bans = &self.bans;
         let known = |address: &SocketAddr| {
-            bans.is_banned(address) || peers.values().any(|peer| peer.address == *address)
+            let same = |peer: &Peer| peer.address == *address || peer.dialled_address() == Some(*address);
+            bans.is_banned(address) || peers.values().any(|peer| same(peer))
         };
         let Some((address, offers)) = self.candidates.next(now, known) else { return false };
         let mut peer = Box::new(Peer::new(now, key, address, Direction::Out, self.bounds()));

@@ -157,6 +157,8 @@ impl Swarm {
             Some(LayerAnswer::Accepted { .. }) => {
                 self.progress.at = self.now;
                 self.take_layers();
+                // It is not among the peers while it speaks, and has more that we want than before.
+                self.reckon(peer);
                 return Ok(());
             }
             Some(LayerAnswer::Known) => return Ok(()),

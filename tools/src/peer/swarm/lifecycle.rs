@@ -71,8 +71,8 @@ impl Swarm {
         let keys: Vec<u64> = self.peers.keys().copied().collect();
         for key in keys {
             let Some(mut peer) = self.peers.remove(&key) else { continue };
-            let bounds = self.bounds_for(&peer);
-            peer.reader.set_bounds(bounds);
+            // Hashes are what is asked for next.
+            peer.reader.set_bounds(self.bounds_for(&peer));
             let pieces = self.stored().map_or(0, Bits::pieces);
             let outcome = match std::mem::replace(&mut peer.has, Has::Unsaid) {
                 Has::Raw(mut bytes) => {

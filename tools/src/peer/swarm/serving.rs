@@ -30,8 +30,8 @@ impl Swarm {
             }
             return Err(Fault::Ban("asks for a piece that is not here"));
         }
-        let end =
-            if peer.v2 { ledger.data_bytes(block.piece) } else { ledger.content.piece_bytes(block.piece) };
+        // libtorrent asks for whole blocks of a hybrid by v2 too, the padding behind a file's end included.
+        let end = ledger.content.piece_bytes(block.piece);
         if block.begin.checked_add(block.length).is_none_or(|to| to > end) {
             return Err(Fault::Ban("asks for more than the piece"));
         }
