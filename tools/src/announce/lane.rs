@@ -154,9 +154,11 @@ impl Lane {
         .collect()
     }
 
-    /// Whether somebody who knows us has not been told that the download is complete.
+    /// Whether somebody who knows us, or is just being told of us, has not heard that the download is complete.
     pub fn owes_completed(&self) -> bool {
-        self.completed && self.last.as_ref().is_some_and(|last| self.event(last.tracker) == Event::Completed)
+        let greets = self.in_flight.as_ref().is_some_and(|flight| flight.event == Event::Started);
+        self.completed
+            && (greets || self.last.as_ref().is_some_and(|last| self.event(last.tracker) == Event::Completed))
     }
 
     /// Whether somebody who knows us has not been told that we leave.

@@ -207,6 +207,20 @@ fn a_hybrid_announces_both_hashes_on_their_own() {
 }
 
 #[test]
+fn a_download_faster_than_the_first_answer_is_told_all_the_same() {
+    let mut bench = Bench::new(&[&["http://a/"]]);
+    let started = bench.one();
+    bench.announcer.completed();
+    bench.totals.left = 0;
+    assert!(bench.announcer.owes_completed(), "who is being greeted will know us");
+    bench.serve(started.id);
+    let completed = bench.one();
+    assert_eq!(completed.request.event, Event::Completed);
+    bench.serve(completed.id);
+    assert!(!bench.announcer.owes_completed());
+}
+
+#[test]
 fn started_first_completed_once_stopped_to_whoever_knows_us() {
     let mut bench = Bench::new(&[&["http://a/"], &["http://b/"]]);
     bench.peers = 50;
