@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: libtorrent and schemathesis in a python venv,
+# Installs what the tests need and the machine lacks: libtorrent, rqbit and schemathesis in a python venv,
 # npm's bittorrent-tracker and playwright-core, and nginx beside it, aria2, transmission, iproute2, sqlite3, chromium.
 # usage: tools.sh PYTHON VENV
 set -euo pipefail
@@ -42,6 +42,12 @@ fi
 if ! "$venv/bin/python" -c 'import schemathesis' 2>/dev/null; then
     echo "installing schemathesis into $venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check schemathesis
+fi
+
+# rqbit as a Python module: its engine ready made, where building the program takes minutes.
+if ! "$venv/bin/python" -c 'import pyrqbit' 2>/dev/null; then
+    echo "installing rqbit into $venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: pyrqbit
 fi
 
 if ! command -v transmission-daemon >/dev/null; then

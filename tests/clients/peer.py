@@ -1,6 +1,8 @@
-"""One libtorrent client that knows peers only from the tracker it is given: no DHT, PEX, LSD, UPnP, NAT-PMP.
+"""One libtorrent client that knows peers only from what it is given: a tracker, addresses, and with --pex its peers.
 
 Writes one JSON object a line to stdout:
+  {"event": "listening", "port": n}
+  {"event": "met", "client": name, "how": [names]}   a peer that is connected, and how it was found, each once
   {"event": "checked", "complete": bool, "v1": hex|null, "v2": hex|null}  the files in --dir were hashed
   {"event": "announced", "count": n}      the tracker answered n times; a hybrid is announced once for each hash
   {"event": "refused", "message": text}   the tracker or the connection to it failed
@@ -43,15 +45,21 @@ def start(args):
         | lt.alert.category_t.tracker_notification
         | lt.alert.category_t.error_notification,
     })
-    torrent = lt.load_torrent_file(args.torrent)
+    torrent = lt.parse_magnet_uri(args.magnet) if args.magnet else lt.load_torrent_file(args.torrent)
     torrent.save_path = args.dir
-    torrent.trackers = [args.tracker]
-    torrent.tracker_tiers = [0]
-    torrent.flags |= (
-        lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
-    )
+    torrent.trackers = [args.tracker] if args.tracker else []
+    torrent.tracker_tiers = [0] * len(torrent.trackers)
+    torrent.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd
+    if not args.pex:
+        torrent.flags |= lt.torrent_flags.disable_pex
     torrent.flags &= ~lt.torrent_flags.paused
-    return session, session.add_torrent(torrent)
+    handle = session.add_torrent(torrent)
+    if args.up:
+        handle.set_upload_limit(args.up)
+    for peer in args.peer:
+        ip, port = peer.rsplit(":", 1)
+        handle.connect_peer((ip.strip("[]"), int(port)))
+    return session, handle
 
 
 SOURCES = {
@@ -64,29 +72,40 @@ SOURCES = {
 INCOMING = 32
 
 
-def note_sources(handle, seen):
+def note_sources(handle, seen, met):
     for peer in handle.get_peer_info():
         source = int(peer.source)
-        seen.update(name for bit, name in SOURCES.items() if source & int(bit))
+        how = {name for bit, name in SOURCES.items() if source & int(bit)}
         if source & INCOMING:
-            seen.add("incoming")
+            how.add("incoming")
+        seen.update(how)
+        whom = (peer.ip, peer.client, tuple(sorted(how)))
+        if peer.client and whom not in met:
+            met.add(whom)
+            say("met", client=peer.client.decode(errors="replace"), how=sorted(how))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--torrent", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--torrent")
+    what.add_argument("--magnet")
     parser.add_argument("--dir", required=True)
-    parser.add_argument("--tracker", required=True)
+    parser.add_argument("--tracker")
+    parser.add_argument("--peer", action="append", default=[], help="address:port to connect to")
+    parser.add_argument("--pex", action="store_true", help="exchange peers with peers")
+    parser.add_argument("--up", type=int, help="upload bytes per second")
     parser.add_argument("--listen", required=True, help="address:port, port 0 for any")
     parser.add_argument("--seconds", type=float, default=120, help="end by itself after this long")
     args = parser.parse_args()
 
     session, handle = start(args)
+    say("listening", port=session.listen_port())
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 
     deadline = time.monotonic() + args.seconds
-    announced, complete, sources = 0, False, set()
+    announced, complete, sources, met = 0, False, set(), set()
     while not ended.is_set() and time.monotonic() < deadline:
         session.wait_for_alert(50)
         for alert in session.pop_alerts():
@@ -104,11 +123,12 @@ def main():
                 say("scrape refused", message=alert.message())
             elif isinstance(alert, (lt.tracker_error_alert, lt.torrent_error_alert, lt.file_error_alert)):
                 say("refused", message=alert.message())
-        note_sources(handle, sources)
+        note_sources(handle, sources, met)
         if not complete and handle.status().is_seeding:
             complete = True
             say("complete")
-            handle.scrape_tracker()
+            if args.tracker:
+                handle.scrape_tracker()
 
     # Removing the torrent tells the tracker that we leave; destroying the session waits for that.
     session.remove_torrent(handle)

@@ -15,6 +15,7 @@ mod disks;
 mod endings;
 mod faults;
 mod idtorrents;
+mod interop;
 mod kills;
 mod litestream;
 mod openapi;

@@ -4,12 +4,11 @@
 use crate::support::daemon::Daemon;
 use crate::support::http::{self, Announced};
 use crate::support::network::{self, TRACKER, TRACKER_V6_NAME};
+use crate::support::transmission::Transmission;
 use crate::support::{files, udp, until, wl};
-use serde_json::json;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use weightless::torrent::Metainfo;
 
 #[test]
@@ -65,7 +64,7 @@ fn meet(family: u8, url: impl Fn(&Daemon) -> String) {
     let scene = Scene::set(home.path(), url);
     let _seeder = scene.seeder(family);
     let copy = scene.home.join("copy");
-    let _leecher = Transmission::start(&scene, 3, family, &copy);
+    let _leecher = Transmission::start(&scene.home, &scene.torrent, 3, family, &copy);
     let (from, to) = (scene.home.join("original/data/one.bin"), copy.join("data/one.bin"));
     let original = fs::read(from).expect("the original");
     until("the copy", || (fs::read(&to).ok()? == original).then_some(()));
@@ -104,7 +103,7 @@ impl Scene {
 
     /// A client that has the data, known to the tracker.
     fn seeder(&self, family: u8) -> Transmission {
-        let seeder = Transmission::start(self, 2, family, &self.home.join("original"));
+        let seeder = Transmission::start(&self.home, &self.torrent, 2, family, &self.home.join("original"));
         let at = self.tracker.http(ip(0));
         until("Transmission to be named as a seeder", || {
             let answer = http::announce(at, &self.hash, b"-TS0001-whoasksheree", 4321, 10, "");
@@ -125,52 +124,4 @@ impl Scene {
 
 fn ip(family: usize) -> IpAddr {
     TRACKER[family].parse().expect("an address")
-}
-
-/// Ended by its own handle, politely if there is time.
-struct Transmission(Child);
-
-impl Transmission {
-    /// Client `n` shares the scene's torrent in `folder`; in family 6 only IPv6 has a peer to find.
-    fn start(scene: &Scene, n: u8, family: u8, folder: &Path) -> Self {
-        let home = scene.home.join(format!("transmission-{n}"));
-        let watched = home.join("watched");
-        fs::create_dir_all(&watched).expect("a folder");
-        fs::copy(&scene.torrent, watched.join("data.torrent")).expect("a copy");
-        let [v4, v6] = network::client(n);
-        // It binds all its HTTP to the IPv4 address if there is one.
-        let (v4, v6) = if family == 4 { (v4, "::1".into()) } else { (Ipv4Addr::UNSPECIFIED.to_string(), v6) };
-        let settings = json!({
-            "bind-address-ipv4": v4, "bind-address-ipv6": v6, "peer-port": 7000 + u16::from(n),
-            "rpc-bind-address": "127.0.0.1", "rpc-port": 9000 + u16::from(n),
-            "watch-dir": watched, "watch-dir-enabled": true, "utp-enabled": false, "pex-enabled": false,
-            "dht-enabled": false, "lpd-enabled": false, "port-forwarding-enabled": false,
-        });
-        fs::write(home.join("settings.json"), settings.to_string()).expect("a file");
-        let child = Command::new("transmission-daemon")
-            .arg("--foreground")
-            .arg("--config-dir")
-            .arg(home)
-            .arg("--download-dir")
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("transmission-daemon: `make test` installs it");
-        Self(child)
-    }
-
-    /// It says goodbye to its trackers first, which may take a few seconds.
-    fn end(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        crate::support::ended("transmission-daemon", &mut self.0);
-    }
-}
-
-impl Drop for Transmission {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

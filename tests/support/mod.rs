@@ -1,12 +1,18 @@
 //! What the live tests share: the programs under test, small clients of our own, and time limits.
 
 pub mod apart;
+pub mod aria2;
 pub mod daemon;
 pub mod files;
 pub mod http;
 pub mod hub;
 pub mod network;
+pub mod nginx;
 pub mod peer;
+pub mod relay;
+pub mod rqbit;
+pub mod transfer;
+pub mod transmission;
 pub mod udp;
 pub mod wl;
 

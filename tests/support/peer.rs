@@ -20,14 +20,18 @@ pub struct Peer {
 impl Peer {
     /// Starts a client that shares `torrent` in `folder`, knows only `tracker` and listens on `listen`.
     pub fn start(torrent: &Path, folder: &Path, tracker: &str, listen: &str) -> Self {
+        let torrent = torrent.to_str().expect("UTF-8");
+        Self::with(folder, &["--torrent", torrent, "--tracker", tracker, "--listen", listen])
+    }
+
+    /// Starts a client that keeps its data in `folder`; what it shares and whom it knows is in the flags.
+    pub fn with(folder: &Path, flags: &[&str]) -> Self {
         let python = env::var_os("WL_TEST_PYTHON").unwrap_or_else(|| "python3".into());
         let mut child = Command::new(python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/peer.py"))
-            .arg("--torrent")
-            .arg(torrent)
             .arg("--dir")
             .arg(folder)
-            .args(["--tracker", tracker, "--listen", listen])
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -62,6 +66,19 @@ impl Peer {
             assert_ne!(event["event"], "refused", "{event}");
             assert!(name != "scraped" || event["event"] != "scrape refused", "{event}");
         }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u64 {
+        self.wait("listening")["port"].as_u64().expect("a port")
+    }
+
+    /// Whether it has said by now that it met a client of this name in this way.
+    pub fn has_met(&self, client: &str, how: &str) -> bool {
+        self.events.try_iter().filter(|event| event["event"] == "met").any(|met| {
+            let is_client = met["client"].as_str().is_some_and(|name| name.starts_with(client));
+            is_client && met["how"].as_array().is_some_and(|ways| ways.iter().any(|way| way == how))
+        })
     }
 
     /// Waits until the tracker answered this many announces in all.

@@ -50,7 +50,7 @@ pub fn create(home: &Path, tracker: &str, path: &Path, flags: &[&str]) -> Create
 }
 
 /// `cargo test` builds the daemon for this test, but not the program of another package.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_weightless")).with_file_name("wl");
     assert!(program.exists(), "{} is missing: `cargo build -p wl` first, or `make test`", program.display());
     program
