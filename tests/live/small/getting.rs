@@ -130,6 +130,18 @@ fn chunks_of_any_size_are_fetched_in_blocks_of_at_most_16_kib() {
 }
 
 #[test]
+fn a_peer_may_say_late_what_it_has() {
+    let home = tempfile::tempdir().expect("a folder");
+    let made = Made::new(home.path(), "f.bin", files::noise(12, 100_000), 10_240, &["--no-register"]);
+    let copy = folder(home.path(), "copy");
+    let at = Seeder::late(&made).at.to_string();
+    let (code, _, why) =
+        Wl::start(&copy, &["get", "--tracker", "http://127.0.0.1:1", "--peer", &at, made.path()]).end();
+    assert_eq!(code, Some(0), "{why}");
+    assert!(fs::read(copy.join("f.bin")).expect("the copy") == made.content);
+}
+
+#[test]
 fn peers_are_found_at_the_trackers_of_the_metafile() {
     let home = tempfile::tempdir().expect("a folder");
     let tracker = Daemon::start(home.path(), &[("OPEN_TRACKER", "true")]);

@@ -9,6 +9,13 @@ use std::sync::{Arc, Mutex};
 /// What a chunk is served with, given its number and its bytes; it may wait.
 pub type Serve = dyn Fn(usize, &mut Vec<u8>) + Send + Sync;
 
+/// In which order it says what it has, and that it may be asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Usual,
+    Late,
+}
+
 /// It listens as long as the test runs.
 pub struct Seeder {
     pub at: SocketAddr,
@@ -23,6 +30,19 @@ impl Seeder {
 
     /// One that may change what it serves.
     pub fn start(made: &Made, serve: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) -> Self {
+        Self::opening(made, Opening::Usual, serve)
+    }
+
+    /// One that unchokes whoever comes before it says what it has.
+    pub fn late(made: &Made) -> Self {
+        Self::opening(made, Opening::Late, |_, _| {})
+    }
+
+    fn opening(
+        made: &Made,
+        opening: Opening,
+        serve: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let at = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -34,7 +54,7 @@ impl Seeder {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (chunks, serve, heard) = (Arc::clone(&chunks), Arc::clone(&serve), Arc::clone(&heard));
                 // Whoever goes away ends it.
-                std::thread::spawn(move || converse(stream, &key, &chunks, &*serve, &heard));
+                std::thread::spawn(move || converse(stream, &key, opening, &chunks, &*serve, &heard));
             }
         });
         Self { at, asked }
@@ -49,15 +69,19 @@ impl Seeder {
 fn converse(
     stream: TcpStream,
     key: &[u8; 20],
+    opening: Opening,
     chunks: &[Vec<u8>],
     serve: &Serve,
     asked: &Mutex<Vec<(usize, usize)>>,
 ) -> io::Result<()> {
     let mut line = Line::greet(stream, key)?;
+    if opening == Opening::Late {
+        line.say(UNCHOKE, &[])?;
+    }
     line.say(BITFIELD, &all_of(chunks.len()))?;
     loop {
         match line.hear()? {
-            (INTERESTED, _) => line.say(UNCHOKE, &[])?,
+            (INTERESTED, _) if opening == Opening::Usual => line.say(UNCHOKE, &[])?,
             (REQUEST, body) => {
                 let [chunk, begin, length] = numbers(&body)[..] else { panic!("{body:?}") };
                 assert!(

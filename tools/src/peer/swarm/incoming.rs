@@ -102,6 +102,10 @@ impl Swarm {
             Message::NotInterested => self.interest(now, peer, false),
             Message::Have(piece) => self.have(peer, piece),
             Message::Bitfield(bytes) if first => self.bitfield(peer, bytes),
+            // The smallest peers of idtorrents may say it late, once.
+            Message::Bitfield(bytes) if self.settings.small && matches!(peer.has, Has::Unsaid) => {
+                self.bitfield(peer, bytes)
+            }
             Message::HaveAll if first && peer.fast => self.has_now(peer, Has::All),
             Message::HaveNone if first && peer.fast => self.has_now(peer, Has::None),
             Message::Bitfield(_) => Err(Fault::Ban("bitfield out of turn")),
