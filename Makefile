@@ -23,7 +23,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-tools check bench bench-compare bench-create bench-transfer bench-growth bench-accounts bench-disk bench-registry install uninstall deb clean
+.PHONY: help build run demo test test-tools check bench bench-compare bench-create bench-transfer bench-growth bench-accounts bench-disk bench-registry install uninstall deb clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ run: build ## build, then start a tracker on http 8080 and udp 1337 with ./weigh
 	  'It writes a .torrent file for any BitTorrent client to seed, and prints a magnet link to share.' \
 	  'Settings: $(OUT)/release/weightless --help. Stop with Ctrl-C.' ''
 	@exec $(OUT)/release/weightless
+
+demo: build ## a tracker, a publisher and a downloader on this machine, step by step; leaves nothing behind
+	@docs/demo.sh $(OUT)/release
 
 test: test-tools ## run every test; installs what is missing for that (python venv, aria2)
 	@printf '\n== build: wl, which the tests start ==\n'
@@ -101,7 +104,8 @@ install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds not
 	ln -sf weightless $(BIN)/pico-tracker
 	install -d $(UNITS)
 	sed 's|@BIN@|$(PREFIX)/bin|g' packaging/weightless.service > $(UNITS)/weightless.service
-	chmod 644 $(UNITS)/weightless.service
+	sed 's|@BIN@|$(PREFIX)/bin|g' packaging/wl-serve@.service > $(UNITS)/wl-serve@.service
+	chmod 644 $(UNITS)/weightless.service $(UNITS)/wl-serve@.service
 	sed 's|@BIN@|$(PREFIX)/bin|g; s|@SHARE@|$(PREFIX)/share/weightless|g' packaging/weightless-litestream > $(BIN)/weightless-litestream
 	chmod 755 $(BIN)/weightless-litestream
 	install -Dm644 packaging/litestream.yml $(SHARE)/litestream.yml
@@ -113,7 +117,7 @@ install: ## install below PREFIX (/usr/local), inside DESTDIR if set; builds not
 	install -Dm644 $(PAGES)/wl.fish $(FISH)/wl.fish
 
 uninstall: ## remove what install put there
-	rm -f $(BIN)/weightless $(BIN)/wl $(BIN)/pico-tracker $(UNITS)/weightless.service $(DOC)/LICENSE
+	rm -f $(BIN)/weightless $(BIN)/wl $(BIN)/pico-tracker $(UNITS)/weightless.service $(UNITS)/wl-serve@.service $(DOC)/LICENSE
 	rm -f $(BIN)/weightless-litestream $(SHARE)/litestream.yml
 	rm -f $(MAN)/man1/wl.1 $(MAN)/man8/weightless.8 $(BASH)/wl $(ZSH)/_wl $(FISH)/wl.fish
 	rmdir --ignore-fail-on-non-empty $(DOC) $(SHARE) $(UNITS) 2>/dev/null || true

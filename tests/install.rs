@@ -6,12 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const INSTALLED: [&str; 12] = [
+const INSTALLED: [&str; 13] = [
     "usr/bin/pico-tracker",
     "usr/bin/weightless",
     "usr/bin/weightless-litestream",
     "usr/bin/wl",
     "usr/lib/systemd/system/weightless.service",
+    "usr/lib/systemd/system/wl-serve@.service",
     "usr/share/bash-completion/completions/wl",
     "usr/share/doc/weightless/LICENSE",
     "usr/share/fish/vendor_completions.d/wl.fish",
@@ -99,6 +100,16 @@ fn the_unit_is_what_the_page_says() {
         "SystemCallFilter=@system-service",
     ] {
         assert!(unit.lines().any(|one| one == line), "{line}");
+    }
+    let seeder = read("packaging/wl-serve@.service");
+    for line in [
+        "ExecStart=@BIN@/wl serve --out %S/wl-serve/%i/%i.torrent $FLAGS ${DATA}",
+        "EnvironmentFile=/etc/wl-serve/%i.env",
+        "StateDirectory=wl-serve/%i",
+        "DynamicUser=yes",
+        "Restart=on-failure",
+    ] {
+        assert!(seeder.lines().any(|one| one == line), "{line}");
     }
 }
 

@@ -36,8 +36,22 @@ pub fn run(context: &Context) -> Result<Done, Failure> {
     if context.args.on("idt") { super::create_idt::run(context) } else { torrent(context) }
 }
 
-/// Makes a torrent.
+/// Makes a torrent and registers it.
 pub fn torrent(context: &Context) -> Result<Done, Failure> {
+    make(context, Registering::AsTold)
+}
+
+/// Whether a registry hears of a torrent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registering {
+    /// As the command line says.
+    AsTold,
+    /// Somebody else sees to it.
+    Not,
+}
+
+/// Makes a torrent.
+pub fn make(context: &Context, registering: Registering) -> Result<Done, Failure> {
     let mut options = Options::read(context)?;
     let key = context.args.on("sign").then(|| key::signing(context)).transpose()?;
     let target = Target::of(context, &options)?;
@@ -83,7 +97,10 @@ pub fn torrent(context: &Context) -> Result<Done, Failure> {
     // The registry hands its copy to everybody.
     let public = Envelope { trackers: options.public_trackers(), ..envelope };
     let public = build::torrent(&public, &info, layers.as_deref());
-    let registration = register::register(context, &made.entry(context, &public)?)?;
+    let registration = match registering {
+        Registering::AsTold => register::register(context, &made.entry(context, &public)?)?,
+        Registering::Not => Registration { tried: false, error: None, exit: 0 },
+    };
     report(context, &made, &target, registration)
 }
 
@@ -108,15 +125,18 @@ fn find(context: &Context, options: &Options) -> Result<(Tree, Option<Origin>), 
 }
 
 /// Where the torrent goes.
-enum Target {
+pub enum Target {
+    /// To stdout.
     Stdout,
+    /// To a file.
     File(PathBuf),
     /// `<label>.torrent` in the current directory.
     Default,
 }
 
 impl Target {
-    fn of(context: &Context, options: &Options) -> Result<Self, Failure> {
+    /// What the command line says of it.
+    pub fn of(context: &Context, options: &Options) -> Result<Self, Failure> {
         match context.args.given("out") {
             Some(out) if out == "-" => Ok(Self::Stdout),
             Some(out) if out.is_empty() => Err(Failure::usage("--out needs a file name")),
@@ -135,7 +155,8 @@ impl Target {
         }
     }
 
-    fn named(self, label: &str) -> Self {
+    /// With the label, which was not known before the walk.
+    pub fn named(self, label: &str) -> Self {
         match self {
             Self::Default => Self::File(file_name(label).into()),
             other => other,
@@ -280,20 +301,14 @@ struct Made<'a> {
 
 impl Made<'_> {
     fn entry<'e>(&'e self, context: &Context, public: &'e Rope<'e>) -> Result<register::Entry<'e>, Failure> {
-        let text = |name| Ok::<_, Failure>(context.args.given_text(name)?.unwrap_or_default());
-        Ok(register::Entry {
-            tracker: &self.options.tracker,
-            hashes: self.hashes,
+        let labelled = Labelled {
+            options: self.options,
             name: &self.names.label,
-            description: text("description")?,
-            publisher: text("publisher")?,
-            license: text("license")?,
-            category: text("category")?,
-            tags: text("tags")?,
+            hashes: self.hashes,
             size: self.size,
-            torrent: public,
             signature: self.signature,
-        })
+        };
+        labelled.entry(context, public)
     }
 
     fn magnet(&self, context: &Context) -> Magnet {
@@ -304,6 +319,43 @@ impl Made<'_> {
             magnet.web_seeds = self.options.web_seeds.clone();
         }
         magnet
+    }
+}
+
+/// What a registry is told of a torrent beside the flags.
+pub struct Labelled<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    /// The label.
+    pub name: &'a str,
+    /// The torrent's hashes.
+    pub hashes: InfoHashes,
+    /// Bytes of all files.
+    pub size: u64,
+    /// The publisher's signature.
+    pub signature: Option<Signature>,
+}
+
+impl<'a> Labelled<'a> {
+    /// All a registry is told; `public` is the torrent without a passkey.
+    pub fn entry<'e>(&self, context: &Context, public: &'e Rope<'e>) -> Result<register::Entry<'e>, Failure>
+    where
+        'a: 'e,
+    {
+        let text = |name| Ok::<_, Failure>(context.args.given_text(name)?.unwrap_or_default());
+        Ok(register::Entry {
+            tracker: &self.options.tracker,
+            hashes: self.hashes,
+            name: self.name,
+            description: text("description")?,
+            publisher: text("publisher")?,
+            license: text("license")?,
+            category: text("category")?,
+            tags: text("tags")?,
+            size: self.size,
+            torrent: public,
+            signature: self.signature,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Context;
 use crate::failure::Failure;
-use crate::flags::{API_KEY, Command, Flag, SECRET, TRACKER, USER_ID, many, one, switch};
+use crate::flags::{Command, Flag, one};
 use crate::hash::glob::Glob;
 use crate::hash::walk::{Rules, Symlinks};
 use crate::key::KEY;
@@ -11,57 +11,74 @@ use crate::tracker::{Tracker, is_announce, is_http};
 use std::path::PathBuf;
 use weightless::torrent::{Kind, piece_length, small};
 
-const PIECE_LENGTH: Flag =
+/// `--piece-length`.
+pub const PIECE_LENGTH: Flag =
     one("piece-length", "BYTES", "a power of two from 16K to 64M, or auto").default("262144");
-const FORMAT: Flag =
+/// `--format`.
+pub const FORMAT: Flag =
     one("format", "KIND", "hybrid, v1 or v2").default("hybrid").choices(&["hybrid", "v1", "v2"]);
-const SYMLINKS: Flag = one("symlinks", "HOW", "links below a directory: skip, follow or error")
+/// `--symlinks`.
+pub const SYMLINKS: Flag = one("symlinks", "HOW", "links below a directory: skip, follow or error")
     .default("skip")
     .choices(&["skip", "follow", "error"]);
-const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
+/// `--source`.
+pub const SOURCE: Flag = one("source", "TEXT", "source key of the info dictionary").env("WL_SOURCE");
 
 const CHUNK_SIZE: Flag =
     one("chunk-size", "BYTES", "bytes in a chunk of an idtorrent, from 1K to 1M").default("10240");
 const MAX_SIZE: Flag = one("max-size", "BYTES", "largest file an idtorrent is made of").default("20M");
 const STREAM: Flag = one("stream", "URL", "hash a remote http(s) file, which becomes the first web seed");
 
+/// The flags of every command that makes torrents, and further ones.
+macro_rules! torrent_flags {
+    ($($more:expr),* $(,)?) => {{
+        use $crate::cmd::create_flags::{FORMAT, PIECE_LENGTH, SOURCE, SYMLINKS};
+        use $crate::flags::{API_KEY, SECRET, TRACKER, USER_ID, many, one, switch};
+        use $crate::key::KEY;
+        &[
+            one("name", "TEXT", "registry label and file name; for a directory also the torrent's name"),
+            TRACKER,
+            PIECE_LENGTH,
+            FORMAT,
+            one("out", "FILE", "where to write (default NAME.torrent here; - is stdout)").short('o'),
+            switch("force", "replace an existing, different output file"),
+            switch("private", "peers only through the torrent's trackers"),
+            many("webseed", "URL", "web seed, absolute http(s) URL"),
+            many("announce", "URL", "further tracker: http, https or udp"),
+            switch("no-tracker", "write no tracker into the file"),
+            one("comment", "TEXT", "comment in the file"),
+            SOURCE,
+            switch("no-date", "write no creation date"),
+            many("exclude", "GLOB", "leave out paths that match: * ? [..] **"),
+            SYMLINKS,
+            switch("raw-names", "take names that are not UTF-8 as they are"),
+            switch("with-webseeds", "put the web seeds into the magnet link"),
+            one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
+            USER_ID,
+            SECRET,
+            API_KEY,
+            one("description", "TEXT", "description for the registry"),
+            one("publisher", "TEXT", "publisher for the registry"),
+            one("license", "TEXT", "licence for the registry"),
+            one("category", "TEXT", "category for the registry"),
+            one("tags", "LIST", "tags for the registry, separated by commas"),
+            switch("no-register", "do not register"),
+            switch("require-register", "fail when registering fails"),
+            switch("sign", "sign the torrent with your key (wl keygen makes one)"),
+            KEY,
+            $($more),*
+        ]
+    }};
+}
+pub(super) use torrent_flags;
+
 /// The table of `wl create`.
 pub const COMMAND: Command = Command {
     name: "create",
     usage: &["PATH", "--stream URL"],
     about: "make a torrent from a file or directory and register it",
-    flags: &[
-        one("name", "TEXT", "registry label and file name; for a directory also the torrent's name"),
-        TRACKER,
-        PIECE_LENGTH,
-        FORMAT,
-        one("out", "FILE", "where to write (default NAME.torrent here; - is stdout)").short('o'),
-        switch("force", "replace an existing, different output file"),
-        switch("private", "peers only through the torrent's trackers"),
-        many("webseed", "URL", "web seed, absolute http(s) URL"),
-        many("announce", "URL", "further tracker: http, https or udp"),
-        switch("no-tracker", "write no tracker into the file"),
-        one("comment", "TEXT", "comment in the file"),
-        SOURCE,
-        switch("no-date", "write no creation date"),
-        many("exclude", "GLOB", "leave out paths that match: * ? [..] **"),
-        SYMLINKS,
-        switch("raw-names", "take names that are not UTF-8 as they are"),
-        switch("with-webseeds", "put the web seeds into the magnet link"),
-        one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
-        USER_ID,
-        SECRET,
-        API_KEY,
-        one("description", "TEXT", "description for the registry"),
-        one("publisher", "TEXT", "publisher for the registry"),
-        one("license", "TEXT", "licence for the registry"),
-        one("category", "TEXT", "category for the registry"),
-        one("tags", "LIST", "tags for the registry, separated by commas"),
-        switch("no-register", "do not register"),
-        switch("require-register", "fail when registering fails"),
+    flags: torrent_flags![
         STREAM,
-        switch("sign", "sign the torrent with your key (wl keygen makes one)"),
-        KEY,
         switch("idt", "write an idtorrent: the metafile of one small file"),
         CHUNK_SIZE,
         MAX_SIZE,

@@ -17,6 +17,7 @@ pub mod passkey;
 pub mod register;
 pub mod search;
 pub mod seed;
+pub mod serve;
 pub mod show;
 pub mod show_idt;
 pub mod sign;
@@ -39,6 +40,7 @@ pub const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &get::COMMAND,
     &seed::COMMAND,
+    &serve::COMMAND,
     &show::COMMAND,
     &verify::COMMAND,
     &magnet::COMMAND,

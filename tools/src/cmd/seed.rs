@@ -88,13 +88,24 @@ pub struct Seed {
 impl Seed {
     /// Finds the torrent and its data, and checks all of it.
     pub fn open(context: &Context, torrent: &OsStr, place: &Path) -> Result<Self, Failure> {
+        let check = if context.args.on("trust-resume") { Check::TrustRecord } else { Check::Hash };
+        Self::open_as(context, torrent, place, check)
+    }
+
+    /// The same where it is settled how far the data is believed.
+    pub fn open_as(
+        context: &Context,
+        torrent: &OsStr,
+        place: &Path,
+        how: Check<'_>,
+    ) -> Result<Self, Failure> {
         let mut target = target::resolve(context, torrent)?;
         let content = match target.found.take() {
             Some(content) => content,
             None => Arc::new(Content::torrent(super::get::metadata_from_peers(context, &target)?)),
         };
         let local = locate_content(&content, place)?;
-        let opened = check(context, &content, &local)?;
+        let opened = check(context, &content, &local, how)?;
         for note in &opened.notes {
             context.voice.warn(note);
         }
@@ -133,11 +144,15 @@ fn locate_content(content: &Content, place: &Path) -> Result<Local, Failure> {
     }
 }
 
-fn check(context: &Context, content: &Arc<Content>, local: &Local) -> Result<Opened, Failure> {
-    let check = if context.args.on("trust-resume") { Check::TrustRecord } else { Check::Hash };
+fn check(
+    context: &Context,
+    content: &Arc<Content>,
+    local: &Local,
+    how: Check<'_>,
+) -> Result<Opened, Failure> {
     let threads = create_flags::threads(context)?;
     let mut progress = Progress::new(context, "verifying", content.total_bytes());
-    let outcome = open_for_seed(content, local, check, threads, interrupt::flag(), &mut |done, total| {
+    let outcome = open_for_seed(content, local, how, threads, interrupt::flag(), &mut |done, total| {
         progress.of(done, total)
     });
     progress.end();

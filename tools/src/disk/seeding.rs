@@ -11,38 +11,40 @@ use super::storage::{Place, Storage};
 use super::trust::{Stamp, Step};
 use crate::cmd::verify_data::Local;
 use crate::content::Content;
+use crate::failure::Failure;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// How far local files are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
+pub enum Check<'a> {
     /// Everything is hashed.
     Hash,
     /// Files that look as they did when they were hashed last are believed. Where there is no record of that, everything
     /// is hashed, and if all of it is good, recorded for the next time.
     TrustRecord,
+    /// The same with the record in this directory instead of beside the data.
+    TrustRecordIn(&'a Path),
 }
 
 /// Opens the files of a seeder. What is missing or wrong is told by the pieces.
 pub fn open_for_seed(
     content: &Arc<Content>,
     local: &Local,
-    check: Check,
+    check: Check<'_>,
     threads: usize,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Opened, NotOpened> {
-    let stamps: Vec<Stamp> = (0..content.file_count())
-        .map(|file| match local.paths.get(file).map(std::fs::metadata) {
-            Some(Ok(metadata)) if metadata.is_file() && !content.is_symlink(file) => Stamp::of(&metadata),
-            _ => Stamp::ABSENT,
-        })
-        .collect();
+    let stamps = stamps_of(content, local);
     let place = Place::Local { paths: local.paths.clone(), stamps: stamps.clone() };
     let storage = Arc::new(Storage::new(Arc::clone(content), place, None));
-    let beside = local.root.parent().filter(|_| check == Check::TrustRecord);
+    let beside = match check {
+        Check::Hash => None,
+        Check::TrustRecord => local.root.parent(),
+        Check::TrustRecordIn(directory) => Some(directory),
+    };
     if let Some(bits) = beside.and_then(|beside| recorded(content, beside, &stamps)) {
         return Ok(opened(storage, bits, Vec::new()));
     }
@@ -66,6 +68,28 @@ pub fn open_for_seed(
         }
     }
     Ok(opened)
+}
+
+/// What the files look like now, in torrent order.
+pub fn stamps_of(content: &Content, local: &Local) -> Vec<Stamp> {
+    (0..content.file_count())
+        .map(|file| match local.paths.get(file).map(std::fs::metadata) {
+            Some(Ok(metadata)) if metadata.is_file() && !content.is_symlink(file) => Stamp::of(&metadata),
+            _ => Stamp::ABSENT,
+        })
+        .collect()
+}
+
+/// Whether a record in `directory` says that files which look like this are good in every piece.
+pub fn is_recorded(content: &Content, directory: &Path, stamps: &[Stamp]) -> bool {
+    recorded(content, directory, stamps).is_some()
+}
+
+/// Records in `directory` that files which look like this are good in every piece.
+pub fn record_good(content: &Content, directory: &Path, stamps: Vec<Stamp>) -> Result<(), Failure> {
+    let bits = bits_of(&vec![true; content.piece_count() as usize], content);
+    let record = Record { clean: true, uploaded: 0, files: stamps, bits };
+    keep(content, directory, &record).map_err(Trouble::into_failure)
 }
 
 fn opened(storage: Arc<Storage>, have: Vec<u8>, open: Vec<u32>) -> Opened {

@@ -3,7 +3,9 @@
 
 mod endings;
 mod files;
+mod kills;
 mod seeding;
+mod serving;
 mod sources;
 #[allow(dead_code, reason = "shared with the tests of the other commands, which use more of it")]
 #[path = "../cli/support.rs"]
