@@ -140,8 +140,8 @@ fn open(
     let finish: Vec<usize> = making.complete(&storage, State::Part).collect();
     let complete = making.is_complete();
     let record = Record { clean: false, uploaded, files: stamps, bits: bits.clone() };
-    // A download that was complete before leaves no trace.
-    if !complete || !finish.is_empty() || !lock.is_new() {
+    // A download that was complete before leaves no trace, not even that of a run that was killed at its very end.
+    if !complete || !finish.is_empty() {
         storage.progress = lock.keep(root, content, record)?.map(Mutex::new);
     } else {
         lock.remove(root, &storage)?;
