@@ -127,7 +127,7 @@ pub enum Outcome {
         verdict: Verdict,
         /// What it hashed to.
         hashes: PieceHashes,
-        /// The hashes of its blocks: v2 and hybrid, when asked for or bad.
+        /// The hashes of its blocks, when asked for or bad; of v1 too, where they only tell blocks apart.
         leaves: Vec<Hash>,
     },
     /// Of [`Job::Read`]: `piece` messages, heads included, ready for the socket.
