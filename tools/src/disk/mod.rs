@@ -29,7 +29,7 @@ mod seeding;
 mod space;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod trust;
 mod workers;
 

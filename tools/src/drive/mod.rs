@@ -30,6 +30,7 @@ use crate::announce::{Call, Problem};
 use crate::disk::{Job, Pool};
 use crate::peer::action::{Action, News};
 use crate::peer::engine::Engine;
+use crate::peer::swarm::Swarm;
 use mio::{Events, Interest, Poll, Token, Waker};
 use own_address::OwnAddress;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -252,7 +253,8 @@ impl Drive {
             self.engine.announced(now, swarm, id, answer);
         }
         let (allowed, _) = self.engine.allowances(now);
-        let events = self.fetcher.events(WEB_BYTES.min(allowed as u64));
+        let room = self.engine.swarms().get(self.web_swarm).map_or(0, Swarm::web_room);
+        let events = self.fetcher.events(WEB_BYTES.min(allowed as u64).min(room));
         self.more_of_web = !events.is_empty();
         for event in events {
             self.engine.fetched(now, self.web_swarm, &event);

@@ -168,6 +168,12 @@ impl Candidates {
         }
     }
 
+    /// Drops what peers have told: the torrent turned out to be private.
+    pub fn forget_hearsay(&mut self) {
+        let told = |candidate: &Candidate| matches!(candidate.origin, Origin::Pex(_));
+        self.pool.retain(|_, candidate| candidate.state == State::Busy || !told(candidate));
+    }
+
     /// Leaves out what does not pass: those who were banned.
     pub fn retain(&mut self, keep: impl Fn(&SocketAddr) -> bool) {
         self.pool.retain(|address, _| keep(address));
@@ -178,9 +184,10 @@ impl Candidates {
         self.pool.len()
     }
 
-    /// Whether an address may be dialled now.
-    pub fn has_due(&self, now: Millis) -> bool {
-        self.pool.values().any(|candidate| matches!(candidate.state, State::Waits(from) if from <= now))
+    /// Whether there is an address that may be dialled now, those left out that `is_connected` names.
+    pub fn has_due(&self, now: Millis, is_connected: impl Fn(&SocketAddr) -> bool) -> bool {
+        let is_due = |candidate: &Candidate| matches!(candidate.state, State::Waits(from) if from <= now);
+        self.pool.iter().any(|(address, candidate)| is_due(candidate) && !is_connected(address))
     }
 
     /// When the next address that now has to wait may be dialled.

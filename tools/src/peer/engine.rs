@@ -8,7 +8,7 @@ use super::limits::{CONNECTIONS_MAX, DIALS_PER_SECOND, HALF_OPEN_MAX, LOBBY_MAX}
 use super::outgoing::Outgoing;
 use super::rate::Bucket;
 use super::session::{Direction, Peer};
-use super::swarm::Swarm;
+use super::swarm::{Swarm, per_address_max};
 use super::wire::Bounds;
 use crate::announce::{Answer, Problem};
 use crate::disk::Outcome;
@@ -80,6 +80,11 @@ impl Engine {
     /// Somebody connected to us. `None`: there is no room, and the connection is to be closed.
     pub fn accepted(&mut self, now: Millis, address: SocketAddr) -> Option<u64> {
         if self.lobby.len() >= LOBBY_MAX || self.places.len() + self.lobby.len() >= self.connections_max {
+            return None;
+        }
+        // Nobody keeps the others out by opening connections without a word.
+        let same = self.lobby.values().filter(|other| other.address.ip() == address.ip());
+        if same.count() >= per_address_max(address.ip()) {
             return None;
         }
         let key = self.new_key();

@@ -24,3 +24,6 @@ pub mod rate;
 pub mod session;
 pub mod swarm;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

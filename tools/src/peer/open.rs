@@ -64,6 +64,8 @@ struct Stripe {
     bytes: Vec<u8>,
     missing: u32,
     handed_on: bool,
+    /// It was handed on and is fetched again.
+    again: bool,
 }
 
 /// What a finished block brought about.
@@ -187,29 +189,46 @@ impl OpenPieces {
         }
     }
 
-    /// Asks for the next free block of a piece, in order; `None` when none is free, or a stripe more has no room.
-    pub fn ask(&mut self, piece: u32) -> Option<Block> {
+    /// Asks a peer for the next free block of a piece, in order; `None` when none is free, the piece is another peer's, or
+    /// a stripe more has no room.
+    pub fn ask(&mut self, piece: u32, peer: u64) -> Option<Block> {
         let at = self.open.iter().position(|open| open.piece == piece)?;
-        let open = self.open.get(at)?;
-        if open.free == 0 {
-            return None;
-        }
-        let first = open.cursor as usize;
-        let index = first + open.slots.get(first..)?.iter().position(|slot| slot.asked == 0 && !slot.here)?;
-        if !self.make_room(at, index as u32) {
+        let open = self.open.get(at).filter(|open| open.is_open_to(peer))?;
+        let (first, index) = self.askable(open)?;
+        if !self.make_room(at, index) {
             return None;
         }
         let open = self.open.get_mut(at)?;
-        open.cursor = index as u32 + 1;
+        open.cursor = if first == index { index + 1 } else { first };
         open.free -= 1;
-        open.slots.get_mut(index)?.asked = 1;
-        Some(open.block(index as u32))
+        open.slots.get_mut(index as usize)?.asked = 1;
+        Some(open.block(index))
     }
 
     /// An open piece of which a peer can be asked for something new.
     pub fn free_for(&self, peer: u64, has: impl Fn(u32) -> bool) -> Option<u32> {
-        let fits = |open: &&Open| open.free > 0 && open.is_open_to(peer) && has(open.piece);
+        let fits = |open: &&Open| open.is_open_to(peer) && has(open.piece) && self.askable(open).is_some();
         self.open.iter().find(fits).map(|open| open.piece)
+    }
+
+    /// The first free block of a piece, and the first that has a buffer or could get one: without room, a stripe further
+    /// behind may still have its buffer and lack blocks.
+    fn askable(&self, open: &Open) -> Option<(u32, u32)> {
+        if open.free == 0 {
+            return None;
+        }
+        let held = is_held(self.piece_length);
+        let room = self.has_room() || open.promised;
+        let first = open.cursor as usize;
+        let free = open.slots.get(first..)?.iter().zip(open.cursor..);
+        let mut free = free.filter(|(slot, _)| slot.asked == 0 && !slot.here).map(|(_, index)| index);
+        let first = free.next()?;
+        let index = if open.can_fill(first, held, room) {
+            first
+        } else {
+            free.find(|&index| open.can_fill(index, held, room))?
+        };
+        Some((first, index))
     }
 
     /// Whether nothing of a piece has come or is asked for.
@@ -227,6 +246,16 @@ impl OpenPieces {
             false
         };
         self.reserved -= if freed { self.buffer_bytes } else { 0 };
+    }
+
+    /// Bytes that web seeds may bring now. What is held whole has its room from the start; stripes are bounded by who
+    /// reads: past the bound, which a stripe of each may exceed, it waits for the disk.
+    pub fn web_room(&self) -> u64 {
+        if is_held(self.piece_length) {
+            return u64::MAX;
+        }
+        let left = self.bound.checked_sub(self.used);
+        left.map_or(0, |left| (left as u64).max(STRIPE_BYTES.into()))
     }
 
     /// What was one peer's alone is everybody's.
@@ -339,8 +368,9 @@ impl OpenPieces {
         is_bad: impl Fn(u32) -> bool,
     ) {
         let held = is_held(self.piece_length);
+        // From now on it is like every other piece, whoever fetched it first.
+        self.own(piece, owner);
         let Some(open) = self.find_mut(piece) else { return };
-        open.owner = owner;
         open.cursor = 0;
         if let (Some(bytes), Some(stripe)) = (bytes, open.stripes.first_mut()) {
             stripe.bytes = bytes;
@@ -381,13 +411,14 @@ impl OpenPieces {
         let length =
             if held { open.piece_bytes } else { (open.data_bytes - number * STRIPE_BYTES).min(STRIPE_BYTES) };
         let data = if held { open.data_bytes } else { length } as usize;
-        let Some(stripe) = open.stripes.get_mut(number as usize) else { return false };
-        if stripe.bytes.capacity() > 0 {
+        let has_buffer = |stripe: &Stripe| stripe.bytes.capacity() > 0;
+        if open.stripes.get(number as usize).is_some_and(has_buffer) {
             return true;
         }
-        if stripe.handed_on || !(room || open.promised) {
+        if !open.can_fill(index, held, room || open.promised) {
             return false;
         }
+        let Some(stripe) = open.stripes.get_mut(number as usize) else { return false };
         if std::mem::take(&mut open.reserved) {
             self.reserved -= bytes_max;
         }
@@ -440,6 +471,16 @@ impl Open {
         self.slots.len() as u32
     }
 
+    /// Whether the stripe of a block has a buffer, or may get one. One that is written again waits until nothing of the
+    /// piece is on its way to the disk: two writes of the same bytes could overtake each other.
+    fn can_fill(&self, index: u32, held: bool, room: bool) -> bool {
+        let number = if held { 0 } else { index / (STRIPE_BYTES / BLOCK_BYTES) };
+        self.stripes.get(number as usize).is_some_and(|stripe| {
+            let waits = stripe.handed_on || (stripe.again && self.out > 0);
+            stripe.bytes.capacity() > 0 || (room && !waits)
+        })
+    }
+
     fn fill(&mut self, begin: u32, piece_length: u32) -> Full {
         let held = is_held(piece_length);
         let number = if held { 0 } else { begin / STRIPE_BYTES };
@@ -476,6 +517,7 @@ impl Open {
             }
         }
         if let Some(stripe) = self.stripes.get_mut(number as usize) {
+            stripe.again |= stripe.handed_on && !held;
             stripe.handed_on = false;
         }
     }
@@ -484,3 +526,6 @@ impl Open {
 fn is_held(piece_length: u32) -> bool {
     piece_length <= HELD_BYTES_MAX
 }
+
+#[cfg(test)]
+mod tests;

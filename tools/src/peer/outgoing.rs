@@ -8,6 +8,8 @@ use std::io::IoSlice;
 
 /// Most bytes that wait for one peer; whoever does not read loses the connection.
 pub const WAITING_BYTES_MAX: usize = 1 << 20;
+/// A chunk of messages takes no more from here on: its memory comes back only when all of it is sent.
+const CHUNK_BYTES: usize = 64 << 10;
 /// Slices offered to a socket at once.
 pub const SLICES: usize = 16;
 
@@ -35,7 +37,8 @@ enum What {
 impl Outgoing {
     /// Writes messages with `write`.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.chunks.back().is_none_or(|chunk| chunk.kind != What::Messages) {
+        let joins = |chunk: &Chunk| chunk.kind == What::Messages && chunk.bytes.len() < CHUNK_BYTES;
+        if !self.chunks.back().is_some_and(joins) {
             self.chunks.push_back(Chunk { bytes: Vec::new(), kind: What::Messages });
         }
         if let Some(chunk) = self.chunks.back_mut() {

@@ -82,6 +82,12 @@ impl Picker {
         matches!(self.state(piece), State::Waiting(_) | State::Begun)
     }
 
+    /// Whether a piece is being fetched or judged.
+    #[cfg(test)]
+    pub fn is_begun(&self, piece: u32) -> bool {
+        self.state(piece) == State::Begun
+    }
+
     /// One more peer has the piece.
     pub fn gained(&mut self, piece: u32) {
         self.recount(piece, |count| count.saturating_add(1));

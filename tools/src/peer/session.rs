@@ -128,8 +128,8 @@ pub struct Peer {
     pub queue: VecDeque<Block>,
     /// Blocks of it that are being read from the disk.
     pub reading: u32,
-    /// Hashes may come that nobody waits for any more.
-    pub hashes_excused: bool,
+    /// So many answers with hashes may come that nobody waits for any more.
+    pub hashes_excused: u32,
     /// Pieces that may be asked for while choked.
     pub allowed: Vec<u32>,
     /// Pieces the peer would like to send.
@@ -198,8 +198,10 @@ pub struct Faults {
     pub unasked: u32,
     /// Rejects of what was not asked for.
     pub rejects: u32,
-    /// Messages without effect within this second: keep-alives, cancels.
+    /// Messages without effect within this second: keep-alives, what was said before.
     pub idle_messages: u32,
+    /// Cancels of what does not wait, within this second.
+    pub cancels: u32,
     /// Requests beyond what is queued.
     pub refused: u32,
     /// Hash requests that make no sense.
@@ -242,7 +244,7 @@ impl Peer {
             piece: None,
             queue: VecDeque::new(),
             reading: 0,
-            hashes_excused: false,
+            hashes_excused: 0,
             allowed: Vec::new(),
             suggested: VecDeque::new(),
             depth: DEPTH_FIRST,
@@ -355,6 +357,11 @@ impl Peer {
     /// Whether it is known by the v2 hash.
     pub fn offers(&self) -> Offers {
         if self.by_v2 { Offers::V2 } else { Offers::V1 }
+    }
+
+    /// Whether a connection to this address would be a second one to the same peer.
+    pub fn is_at(&self, address: &SocketAddr) -> bool {
+        self.address == *address || self.dialled_address().as_ref() == Some(address)
     }
 
     /// Where it can be dialled, if that is known.

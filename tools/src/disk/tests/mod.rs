@@ -175,6 +175,20 @@ pub fn contradiction(made: &Made) -> Made {
     Made { content, files: made.files.clone(), pieces: made.pieces.clone() }
 }
 
+/// A torrent whose SHA-1s are those of `v1`, and whose Merkle roots those of `v2`; its data is that of `v1`. Both have
+/// the same files, and neither has layers.
+pub fn contradiction_of(v2: &Made, v1: &Made) -> Made {
+    let sha1s = |made: &Made| -> Vec<u8> {
+        (0..made.count()).flat_map(|piece| made.content.piece_sha1(piece).expect("v1")).collect()
+    };
+    let mut info = v2.content.metainfo().expect("a torrent").info().to_vec();
+    let (theirs, ours) = (sha1s(v2), sha1s(v1));
+    let at = info.windows(theirs.len()).position(|window| window == theirs).expect("in there");
+    info[at..at + ours.len()].copy_from_slice(&ours);
+    let metainfo = Metainfo::read_info(&info).expect("valid as far as one can see");
+    Made { content: Arc::new(Content::torrent(metainfo)), files: v1.files.clone(), pieces: v1.pieces.clone() }
+}
+
 /// Every file below a directory.
 pub fn listing(output: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();

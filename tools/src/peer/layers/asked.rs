@@ -65,6 +65,11 @@ impl Asked {
         requests.iter().filter(|one| !one.is_late).map(|one| one.range).collect()
     }
 
+    /// How many answers may still come from each peer, late ones too.
+    pub fn unanswered(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.by_peer.iter().map(|(peer, requests)| (*peer, requests.len() as u32))
+    }
+
     /// When the next request's time is over.
     pub fn next_due(&self) -> Option<Millis> {
         let open = self.by_peer.values().flatten().filter(|one| !one.is_late);

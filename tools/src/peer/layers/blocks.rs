@@ -136,6 +136,11 @@ impl BlockHashFetch {
         was_asked.is_some()
     }
 
+    /// How many answers may still come from each peer.
+    pub fn unanswered(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.asked.unanswered()
+    }
+
     /// A peer is not there any more.
     pub fn peer_gone(&mut self, peer: u64) {
         if let Some(has_failed) = self.peers.get_mut(&peer) {

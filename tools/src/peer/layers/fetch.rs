@@ -158,6 +158,11 @@ impl LayerFetch {
         true
     }
 
+    /// How many answers may still come from each peer.
+    pub fn unanswered(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.asked.unanswered()
+    }
+
     /// A peer is not there any more.
     pub fn peer_gone(&mut self, peer: u64) {
         self.peers.remove(&peer);

@@ -28,12 +28,12 @@ impl Swarm {
 
     fn block_came(&mut self, now: Millis, peer: &mut Peer, block: Block, wanted: bool) {
         let asked = peer.take_asked(&block).is_some();
-        if !asked {
-            peer.take_excused(&block);
+        // What nobody asked for does not make a peer of use.
+        if asked || peer.take_excused(&block) {
+            peer.times.block = now;
+            peer.timeouts = 0;
+            peer.snubbed = false;
         }
-        peer.times.block = now;
-        peer.timeouts = 0;
-        peer.snubbed = false;
         if peer.slow_start && asked {
             peer.depth += 1;
         }

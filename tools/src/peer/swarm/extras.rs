@@ -1,5 +1,6 @@
 //! Extensions: who can do what (BEP 10), and metadata (BEP 9).
 
+use super::incoming::idle;
 use super::{Fault, News, Peer, State, Swarm};
 use crate::peer::extended::{
     HELLO_ID, MetadataMessage, OUR_METADATA_ID, OUR_PEX_ID, OwnHello, parse_hello, parse_metadata,
@@ -36,13 +37,16 @@ impl Swarm {
             return Err(Fault::Close("speaks of extensions it does not have"));
         }
         match id {
-            HELLO_ID => self.hello(now, peer, payload),
+            HELLO_ID => {
+                idle(peer)?;
+                self.hello(now, peer, payload)
+            }
             OUR_METADATA_ID => self.metadata_message(now, peer, payload),
             OUR_PEX_ID => {
                 self.pex_message(now, peer, payload);
-                Ok(())
+                idle(peer)
             }
-            _ => Ok(()),
+            _ => idle(peer),
         }
     }
 

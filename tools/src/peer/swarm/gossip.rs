@@ -21,7 +21,7 @@ impl Swarm {
 
     /// A peer is ready, and where it listens is known: others are told of it.
     pub(super) fn enlist(&mut self, now: Millis, peer: &mut Peer) {
-        if !self.speaks_pex() {
+        if !self.speaks_pex() || !peer.is_open() {
             return;
         }
         if peer.pex_outbox.is_none() {

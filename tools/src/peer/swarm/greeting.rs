@@ -17,15 +17,26 @@ const AT_ONCE: Millis = 10_000;
 impl Swarm {
     /// Dials the best candidate, if another connection is wanted; the connection is called `key`. Says whether it did.
     pub fn dial(&mut self, now: Millis, key: u64) -> bool {
-        let full = self.peers.len() >= self.settings.peers_max && !self.replace_worst(now);
-        if full || !self.wants_peers() {
+        if !self.wants_peers() {
             return false;
         }
-        let peers = &self.peers;
-        let bans = &self.bans;
+        let (peers, bans) = (&self.peers, &self.bans);
         let known = |address: &SocketAddr| {
-            let same = |peer: &Peer| peer.address == *address || peer.dialled_address() == Some(*address);
-            bans.is_banned(address) || peers.values().any(|peer| same(peer))
+            bans.is_banned(address)
+                || bans.is_cooling(now, address)
+                || peers.values().any(|peer| peer.is_at(address))
+        };
+        // Nobody makes room for an address that would not be dialled after all.
+        if peers.len() >= self.settings.peers_max
+            && (!self.candidates.has_due(now, known) || !self.replace_worst(now))
+        {
+            return false;
+        }
+        let (peers, bans) = (&self.peers, &self.bans);
+        let known = |address: &SocketAddr| {
+            bans.is_banned(address)
+                || bans.is_cooling(now, address)
+                || peers.values().any(|peer| peer.is_at(address))
         };
         let Some((address, offers)) = self.candidates.next(now, known) else { return false };
         let mut peer = Box::new(Peer::new(now, key, address, Direction::Out, self.bounds()));
@@ -170,6 +181,7 @@ impl Swarm {
         peer.times.heard = now;
         peer.times.sent = now;
         peer.times.block = now;
+        self.enlist(now, peer);
         self.touched.push(peer.key);
     }
 
@@ -194,7 +206,9 @@ impl Swarm {
             (Direction::Out, false) => self.candidates.failed(self.now, peer.address),
             (Direction::Out, true) => self.candidates.closed(self.now, peer.address),
             (Direction::In, _) => {
-                if let Some(address) = peer.dialled_address() {
+                if let Fault::Close(_) = fault
+                    && let Some(address) = peer.dialled_address()
+                {
                     self.candidates.add(self.now, address, Origin::Incoming, peer.offers());
                 }
             }
@@ -223,7 +237,7 @@ impl Swarm {
 }
 
 /// How many connections one address may have.
-fn per_address_max(ip: IpAddr) -> usize {
+pub fn per_address_max(ip: IpAddr) -> usize {
     let local = match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),

@@ -1,6 +1,7 @@
 //! Hashes of v2 torrents between peers (BEP 52): layers that the torrent lacks, the hashes of the blocks of a wrong
 //! piece, and answers to those who ask us.
 
+use super::incoming::idle;
 use super::{Action, Fault, Peer, Swarm, Ticket};
 use crate::disk::{Job, Trouble};
 use crate::peer::layers::{
@@ -16,6 +17,8 @@ use weightless::torrent::merkle::Hash;
 
 /// Requests that make no sense, from one peer.
 const SENSELESS_MAX: u32 = 16;
+/// Bytes that may wait for a peer while it is sent more hashes: an answer can have 256 KiB.
+const ANSWERS_WAITING_BYTES_MAX: usize = 512 << 10;
 /// Hashes of blocks that are kept, of all pieces together.
 const LEAVES_HASHES_MAX: usize = 1 << 17;
 
@@ -156,7 +159,7 @@ impl Swarm {
         match self.hashes.fetch.as_mut().map(|fetch| fetch.received(peer.key, range, hashes)) {
             Some(LayerAnswer::Accepted { .. }) => {
                 self.progress.at = self.now;
-                self.take_layers();
+                self.take_layers(peer);
                 // It is not among the peers while it speaks, and has more that we want than before.
                 self.reckon(peer);
                 return Ok(());
@@ -171,6 +174,9 @@ impl Swarm {
             match blaming.fetch.received(peer.key, range, hashes) {
                 BlockHashes::More => return Ok(()),
                 BlockHashes::Complete(hashes) => {
+                    let unanswered: Vec<(u64, u32)> = blaming.fetch.unanswered().collect();
+                    peer.hashes_excused += count_of(&unanswered, peer.key);
+                    self.excuse_hashes(&unanswered);
                     self.blame_blocks(piece, &hashes);
                     // The one who told may be the culprit.
                     let banned = self.bans.is_banned(&peer.address);
@@ -181,28 +187,32 @@ impl Swarm {
             }
         }
         // What a fetch that has ended had asked may still come.
-        if peer.hashes_excused { Ok(()) } else { Err(Fault::Ban("sent hashes that were not asked for")) }
+        peer.hashes_excused =
+            peer.hashes_excused.checked_sub(1).ok_or(Fault::Ban("sent hashes that were not asked for"))?;
+        Ok(())
     }
 
     pub(super) fn hashes_rejected(
         &mut self,
         now: Millis,
-        peer: &Peer,
+        peer: &mut Peer,
         range: &HashRange,
     ) -> Result<(), Fault> {
         if !peer.v2 {
             return Err(Fault::Close("hashes on a v1 connection"));
         }
         self.hashes.changed = true;
-        let known = self.hashes.fetch.as_mut().is_some_and(|fetch| fetch.rejected(now, peer.key, range));
-        if !known {
-            for blaming in self.blaming.values_mut() {
-                if blaming.fetch.rejected(peer.key, range) {
-                    break;
-                }
-            }
+        let of_layer = self.hashes.fetch.as_mut().is_some_and(|fetch| fetch.rejected(now, peer.key, range));
+        if of_layer || self.blaming.values_mut().any(|blaming| blaming.fetch.rejected(peer.key, range)) {
+            return Ok(());
         }
-        Ok(())
+        match peer.hashes_excused.checked_sub(1) {
+            Some(left) => {
+                peer.hashes_excused = left;
+                Ok(())
+            }
+            None => idle(peer),
+        }
     }
 
     pub(super) fn forget_hashes(&mut self, peer: &Peer) {
@@ -217,16 +227,27 @@ impl Swarm {
     }
 
     /// Layers that are complete become part of what is known.
-    fn take_layers(&mut self) {
+    fn take_layers(&mut self, peer: &mut Peer) {
         let Some(fetch) = &mut self.hashes.fetch else { return };
         let complete: Vec<(Vec<usize>, Vec<u8>)> = std::iter::from_fn(|| fetch.take_complete()).collect();
         if fetch.is_done() {
+            let unanswered: Vec<(u64, u32)> = fetch.unanswered().collect();
             self.hashes.fetch = None;
-            self.peers.values_mut().for_each(|peer| peer.hashes_excused = true);
+            peer.hashes_excused += count_of(&unanswered, peer.key);
+            self.excuse_hashes(&unanswered);
         }
         for (files, layer) in complete {
             for file in files {
                 self.learn_layer(file, layer.clone());
+            }
+        }
+    }
+
+    /// A fetch of hashes has ended: what it had asked may still come, and is no offence.
+    pub(super) fn excuse_hashes(&mut self, unanswered: &[(u64, u32)]) {
+        for (key, count) in unanswered {
+            if let Some(peer) = self.peers.get_mut(key) {
+                peer.hashes_excused += count;
             }
         }
     }
@@ -279,13 +300,13 @@ impl Swarm {
             peer.say(&Message::HashReject(range));
             return Ok(());
         }
+        // Answered once this message has been dealt with: until then the peer is not where an answer looks for it.
         self.hashes.waiting.push_back(Waiting { peer: peer.key, range, file });
-        self.read_leaves();
         Ok(())
     }
 
     /// Answers what can be answered from memory; the first that cannot has its block hashes read.
-    fn read_leaves(&mut self) {
+    pub(super) fn read_leaves(&mut self) {
         while let Some(Waiting { peer, range, file }) = self.hashes.waiting.front() {
             let (key, range, file) = (*peer, *range, *file);
             let Some(ledger) = &self.ledger else { return };
@@ -343,6 +364,11 @@ impl Swarm {
 
     fn answer_hashes(&mut self, peer: &mut Peer, file: usize, range: &HashRange) {
         let Some(ledger) = &self.ledger else { return };
+        if peer.out.len() > ANSWERS_WAITING_BYTES_MAX {
+            // It asks faster than it reads.
+            peer.say(&Message::HashReject(*range));
+            return;
+        }
         let content = &ledger.content;
         let shape = TreeShape::of(content.file_bytes(file), piece_length(ledger));
         let first = pieces_of(content, file).start;
@@ -362,6 +388,10 @@ impl Swarm {
             None => peer.say(&Message::HashReject(*range)),
         }
     }
+}
+
+fn count_of(unanswered: &[(u64, u32)], peer: u64) -> u32 {
+    unanswered.iter().find(|(key, _)| *key == peer).map_or(0, |(_, count)| *count)
 }
 
 fn piece_length(ledger: &Ledger) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::{Fault, Peer, Swarm};
 use crate::peer::bits::Bits;
+use crate::peer::outgoing::WAITING_BYTES_MAX;
 use crate::peer::session::{Arriving, Has, Phase};
 use crate::peer::wire::{Block, Broken, Incoming, Message, Reader};
 use weightless::base::Millis;
@@ -22,12 +23,15 @@ impl Swarm {
         self.now = now;
         let Some(mut peer) = self.peers.remove(&key) else { return };
         match self.take_in(now, &mut peer, input) {
+            // A peer that asks for much and reads nothing is not waited for: every answer takes memory.
+            Ok(()) if peer.out.len() > WAITING_BYTES_MAX => self.lost(peer, Fault::Close("does not read")),
             Ok(()) => {
                 self.ask(now, &mut peer);
                 if !peer.out.is_empty() {
                     self.touched.push(key);
                 }
                 self.peers.insert(key, peer);
+                self.read_leaves();
             }
             Err(fault) => self.lost(peer, fault),
         }
@@ -86,16 +90,16 @@ impl Swarm {
         peer.spoke |= !matches!(message, Message::Extended { .. } | Message::KeepAlive);
         match *message {
             Message::KeepAlive | Message::Unknown(_) | Message::Port => idle(peer),
+            Message::Choke if peer.chokes_us => idle(peer),
             Message::Choke => {
                 self.choked(now, peer);
                 Ok(())
             }
+            Message::Unchoke if !peer.chokes_us => idle(peer),
             Message::Unchoke => {
-                if peer.chokes_us {
-                    peer.chokes_us = false;
-                    peer.times.unchoked = now;
-                    peer.times.block = now;
-                }
+                peer.chokes_us = false;
+                peer.times.unchoked = now;
+                peer.times.block = now;
                 Ok(())
             }
             Message::Interested => self.interest(now, peer, true),
@@ -117,13 +121,13 @@ impl Swarm {
                     peer.suggested.pop_front();
                 }
                 peer.suggested.push_back(piece);
-                Ok(())
+                idle(peer)
             }
             Message::AllowedFast(piece) => {
                 if peer.fast && peer.allowed.len() < ALLOWED_MAX && !peer.allowed.contains(&piece) {
                     peer.allowed.push(piece);
                 }
-                Ok(())
+                idle(peer)
             }
             Message::Reject(block) => self.rejected(now, peer, block),
             Message::Extended { id, payload } => self.extended(now, peer, id, payload),
@@ -193,7 +197,7 @@ impl Swarm {
         if let Has::Unsaid | Has::None = peer.has {
             peer.has = Has::Some(Bits::none(ledger.stored.pieces()));
         }
-        let Has::Some(bits) = &mut peer.has else { return Ok(()) };
+        let Has::Some(bits) = &mut peer.has else { return idle(peer) };
         if !bits.add(piece) {
             return idle(peer);
         }
@@ -273,7 +277,7 @@ impl Swarm {
 }
 
 /// Something came that changes nothing.
-fn idle(peer: &mut Peer) -> Result<(), Fault> {
+pub(super) fn idle(peer: &mut Peer) -> Result<(), Fault> {
     peer.faults.idle_messages += 1;
     if peer.faults.idle_messages > IDLE_MESSAGES_MAX {
         Err(Fault::Shun("floods with empty messages"))

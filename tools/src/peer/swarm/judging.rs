@@ -74,7 +74,7 @@ impl Swarm {
         leaves: Vec<Hash>,
     ) {
         match verdict {
-            Verdict::Good => self.accept(now, piece, bytes, hashes),
+            Verdict::Good => self.accept(now, piece, bytes, hashes, &leaves),
             Verdict::Bad => self.blame(piece, bytes, leaves),
             Verdict::Contradiction => self.fail(Failed::Contradiction),
             Verdict::Failed(trouble) => self.fail(Failed::Disk(trouble)),
@@ -89,15 +89,28 @@ impl Swarm {
             return self.fail(Failed::Disk(trouble));
         }
         if ledger.open.stripe_written(piece) {
-            let job = Job::Check { piece, expected: ledger.expected(piece) };
+            let mut expected = ledger.expected(piece);
+            // Its blocks are compared with those that came before.
+            expected.with_leaves |= self.suspects.contains_key(&piece);
+            let job = Job::Check { piece, expected };
             self.actions.push(Action::Disk { swarm: self.settings.number, job });
         }
     }
 
     /// A piece is verified and written.
-    fn accept(&mut self, now: Millis, piece: u32, bytes: Option<Vec<u8>>, hashes: &PieceHashes) {
+    fn accept(
+        &mut self,
+        now: Millis,
+        piece: u32,
+        bytes: Option<Vec<u8>>,
+        hashes: &PieceHashes,
+        leaves: &[Hash],
+    ) {
         if let Some(suspect) = self.suspects.remove(&piece) {
-            self.compare(&suspect, bytes.as_deref());
+            match &bytes {
+                Some(bytes) => self.compare(&suspect, &block_hashes(bytes, suspect.blocks.len() as u32)),
+                None => self.compare(&suspect, leaves),
+            }
         }
         let Some(ledger) = &mut self.ledger else { return };
         ledger.open.close(piece);
@@ -202,7 +215,8 @@ impl Swarm {
 
     /// Nobody had the block hashes.
     pub(super) fn blame_otherwise(&mut self, piece: u32) {
-        if let Some(Blaming { bytes, leaves, .. }) = self.blaming.remove(&piece) {
+        if let Some(Blaming { fetch, bytes, leaves }) = self.blaming.remove(&piece) {
+            self.excuse_hashes(&fetch.unanswered().collect::<Vec<_>>());
             self.on_parole(piece, bytes, leaves);
         }
     }
@@ -233,16 +247,19 @@ impl Swarm {
         let able =
             self.peers.values().filter(|peer| peer.has(piece) && !peer.chokes_us && fits(peer.source()));
         let owner = able.max_by_key(|peer| peer.down.per_second()).map(|peer| peer.key);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.open.own(piece, owner);
+        let somebody = self.peers.values().any(|peer| peer.has(piece));
+        let Some(ledger) = &mut self.ledger else { return };
+        ledger.open.own(piece, owner);
+        if !somebody {
+            // Web seeds begin with whole pieces, and so does whoever comes later.
+            ledger.open.close(piece);
+            ledger.picker.give_back(piece);
         }
     }
 
     /// A piece on parole was good: whoever sent something else before is banned.
-    fn compare(&mut self, suspect: &Suspect, bytes: Option<&[u8]>) {
-        let Some(bytes) = bytes else { return };
-        let good = block_hashes(bytes, suspect.blocks.len() as u32);
-        let differing = suspect.blocks.iter().zip(&good).filter(|((_, came), good)| came != *good);
+    fn compare(&mut self, suspect: &Suspect, good: &[Hash]) {
+        let differing = suspect.blocks.iter().zip(good).filter(|((_, came), good)| came != *good);
         let culprits: HashSet<Source> = differing.filter_map(|((source, _), _)| *source).collect();
         for culprit in culprits {
             self.punish(culprit, "sent a wrong block");

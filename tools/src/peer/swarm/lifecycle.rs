@@ -60,6 +60,9 @@ impl Swarm {
         self.progress.at = now;
         self.progress.checkpoint_at = now;
         self.ledger = Some(ledger);
+        if !self.speaks_pex() {
+            self.candidates.forget_hearsay();
+        }
         self.begin_hashes();
         self.finish(finish);
         self.recall_peers(now);

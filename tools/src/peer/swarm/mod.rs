@@ -12,6 +12,8 @@ mod gossip;
 mod greeting;
 mod hashes;
 mod incoming;
+#[cfg(test)]
+mod invariants;
 mod judging;
 mod lifecycle;
 mod requests;
@@ -39,6 +41,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use weightless::base::{InfoHashes, Millis, PeerId, Rng, SwarmKey};
 
+pub use greeting::per_address_max;
 pub use lifecycle::Beginning;
 
 /// What a swarm is told once.

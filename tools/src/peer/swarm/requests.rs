@@ -46,12 +46,12 @@ impl Swarm {
         }
         let begun_max = BEGUN_MIN.max(2 * self.peers.len() + 2);
         let ledger = self.ledger.as_mut()?;
-        if let Some(block) = peer.piece.and_then(|piece| ledger.open.ask(piece)) {
+        if let Some(block) = peer.piece.and_then(|piece| ledger.open.ask(piece, peer.key)) {
             return Some(block);
         }
         peer.piece = None;
         if let Some(piece) = ledger.open.free_for(peer.key, |piece| peer.has(piece)) {
-            let block = ledger.open.ask(piece);
+            let block = ledger.open.ask(piece, peer.key);
             if block.is_some() {
                 peer.piece = Some(piece);
                 return block;
@@ -75,7 +75,7 @@ impl Swarm {
         let owner = peer.is_slow().then_some(peer.key);
         self.open_piece(piece, owner);
         peer.piece = Some(piece);
-        self.ledger.as_mut()?.open.ask(piece)
+        self.ledger.as_mut()?.open.ask(piece, peer.key)
     }
 
     /// Begins a piece. One without any data is complete at once.
@@ -99,7 +99,7 @@ impl Swarm {
                 }
                 self.open_piece(piece, None);
             }
-            self.ledger.as_mut()?.open.ask(piece)
+            self.ledger.as_mut()?.open.ask(piece, peer.key)
         })
     }
 

@@ -17,7 +17,10 @@ impl Swarm {
     /// A peer asks for a block.
     pub(super) fn request(&mut self, now: Millis, peer: &mut Peer, block: Block) -> Result<(), Fault> {
         let Some(ledger) = &self.ledger else { return refuse(peer, block) };
-        if block.length == 0 || block.length > BLOCK_BYTES_MAX {
+        if block.length == 0 {
+            return Err(Fault::Ban("asks for nothing"));
+        }
+        if block.length > BLOCK_BYTES_MAX {
             return if peer.fast {
                 refuse(peer, block)
             } else {
@@ -51,9 +54,10 @@ impl Swarm {
     /// A peer no longer wants a block.
     pub(super) fn cancel(&mut self, peer: &mut Peer, block: Block) -> Result<(), Fault> {
         let Some(at) = peer.queue.iter().position(|queued| *queued == block) else {
-            peer.faults.idle_messages += 1;
-            const CANCELS_MAX: u32 = 1000;
-            let flood = peer.faults.idle_messages > CANCELS_MAX;
+            // At the end of a download as many come at once as blocks were asked for, mostly too late.
+            peer.faults.cancels += 1;
+            const CANCELS_MAX: u32 = 2 * REQUESTS_WAITING_MAX as u32;
+            let flood = peer.faults.cancels > CANCELS_MAX;
             return if flood { Err(Fault::Shun("floods with cancels")) } else { Ok(()) };
         };
         peer.queue.remove(at);

@@ -68,7 +68,8 @@ impl Swarm {
     /// When there is something to do although nobody is connected.
     pub fn next_due(&self, now: Millis) -> Option<Millis> {
         let announce = self.announcer.as_ref().and_then(Announcer::next_due);
-        let dial = if self.candidates.has_due(now) { Some(now) } else { self.candidates.next_due(now) };
+        let dial =
+            if self.candidates.has_due(now, |_| false) { Some(now) } else { self.candidates.next_due(now) };
         let metadata = self.metadata.as_ref().and_then(|fetch| fetch.next_due(now));
         let web = self.webseeds.as_ref().and_then(|seeds| seeds.next_due(now));
         let checkpoint = self.progress.dirty.then_some(self.progress.checkpoint_at + CHECKPOINT_MS);
@@ -146,9 +147,11 @@ impl Swarm {
 
     /// Both have everything, or the other will never ask.
     fn is_of_no_use(&self, peer: &Peer) -> bool {
-        let complete =
-            matches!(self.state, State::Seeding) && self.stored().is_some_and(|stored| stored.is_full());
-        complete && peer.spoke && !peer.interested && (peer.is_seed() || peer.hello.upload_only)
+        // Whoever wanted a part of the files only has that, and wants as little.
+        self.state == State::Seeding
+            && peer.spoke
+            && !peer.interested
+            && (peer.is_seed() || peer.hello.upload_only)
     }
 
     /// What is counted is counted for a while.
@@ -156,6 +159,7 @@ impl Swarm {
         if now >= peer.times.second + SECOND {
             peer.times.second = now;
             peer.faults.idle_messages = 0;
+            peer.faults.cancels = 0;
         }
         if now >= peer.times.minute + MINUTE {
             peer.times.minute = now;
@@ -209,11 +213,8 @@ impl Swarm {
         peer.depth = peer.depth.min(peer.depth_max());
     }
 
-    /// Makes room for a candidate by dropping the worst peer, if there is a candidate and one bad enough.
+    /// Makes room for a candidate by dropping the worst peer, if there is one bad enough.
     pub(super) fn replace_worst(&mut self, now: Millis) -> bool {
-        if !self.candidates.has_due(now) {
-            return false;
-        }
         let leeching = self.is_leeching();
         let useless = |peer: &Peer| peer.useful == 0 && !peer.interested;
         let slow = |peer: &Peer| leeching && peer.down.per_second() == 0 && !peer.interested;

@@ -80,6 +80,11 @@ impl Swarm {
         self.heed(upshot);
     }
 
+    /// Bytes of web seeds that memory has room for.
+    pub fn web_room(&self) -> u64 {
+        self.ledger.as_ref().map_or(u64::MAX, |ledger| ledger.open.web_room())
+    }
+
     /// Takes bytes that stand at `at` in the stream of pieces.
     fn web_data(&mut self, now: Millis, at: u64, mut bytes: &[u8], source: Source) {
         self.down.add(bytes.len() as u64);
@@ -158,13 +163,17 @@ impl Swarm {
         }
     }
 
-    /// Pieces that a web seed had are everybody's again. Blocks that came whole stay.
+    /// Pieces that a web seed had are everybody's again. Blocks that came whole stay if there is a peer who can send the
+    /// rest: web seeds begin with whole pieces only.
     fn release_pieces(&mut self, pieces: Range<u32>) {
         self.gathering.blocks.retain(|block, _| !pieces.contains(&block.piece));
         let Some(ledger) = &mut self.ledger else { return };
+        let peers = &self.peers;
         for piece in pieces {
+            let can_go_on = peers.values().any(|peer| peer.has(piece) && !peer.chokes_us);
+            let is_complete = ledger.open.find(piece).is_some_and(|open| open.missing() == 0);
             ledger.open.own(piece, None);
-            if ledger.open.is_untouched(piece) {
+            if ledger.open.is_untouched(piece) || !(can_go_on || is_complete) {
                 ledger.open.close(piece);
                 ledger.picker.give_back(piece);
             }
