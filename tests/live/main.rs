@@ -11,6 +11,7 @@ mod api;
 mod aria2;
 mod check;
 mod clients;
+mod demo;
 mod disks;
 mod endings;
 mod faults;

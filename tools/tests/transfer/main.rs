@@ -4,6 +4,7 @@
 mod endings;
 mod files;
 mod kills;
+mod naming;
 mod seeding;
 mod serving;
 mod sources;
@@ -12,4 +13,5 @@ mod sources;
 mod support;
 mod swarm;
 mod telling;
+mod trusting;
 mod web;
