@@ -2,6 +2,7 @@
 //! violates its policy, logs an error or asks anything of anybody else. `make test` installs both.
 
 use crate::support::daemon::Daemon;
+use crate::support::transfer::Transfer;
 use crate::support::{files, http, wl};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -332,7 +333,7 @@ fn sharing_asks_warns_and_can_be_cancelled() {
 }
 
 #[test]
-fn a_registry_with_a_key_asks_for_it_and_forgets_it() {
+fn a_registry_with_a_key_asks_for_it_and_what_was_shared_can_be_fetched() {
     let home = tempfile::tempdir().expect("a folder");
     let tracker = Daemon::start(home.path(), &[("REGISTRY_KEY", KEY)]);
     let (file, other) = (home.path().join("it's here.bin"), home.path().join("other.bin"));
@@ -346,6 +347,16 @@ fn a_registry_with_a_key_asks_for_it_and_forgets_it() {
     let another = http::get(tracker.http(LOCALHOST), "/api/registry/search?q=another").json();
     assert_eq!(another.as_array().map(Vec::len), Some(2), "a torrent and an idtorrent: {another}");
     assert_eq!(said["small"]["served"], said["small"]["idt"], "the idtorrent of the page, under its name");
+
+    // What was dropped on the page can be seeded and fetched with what it gave.
+    let metafile = home.path().join("other.bin.idtorrent");
+    fs::write(&metafile, saved(&said["small"]["served"])).expect("the idtorrent");
+    let base = tracker.base_url();
+    let (_seed, _) = Transfer::seed(home.path(), &metafile, &other, &["--tracker", &base]);
+    let copy = home.path().join("copy");
+    let source = metafile.to_str().expect("UTF-8");
+    Transfer::get(home.path(), source, &copy, &["--tracker", &base]).end();
+    assert!(fs::read(copy.join("other.bin")).expect("a copy") == fs::read(&other).expect("the file"));
 }
 
 #[test]
