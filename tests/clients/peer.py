@@ -7,6 +7,7 @@ Writes one JSON object a line to stdout:
   {"event": "announced", "count": n}      the tracker answered n times; a hybrid is announced once for each hash
   {"event": "refused", "message": text}   the tracker or the connection to it failed
   {"event": "complete"}                   every piece is here
+  {"event": "moved", "up": n, "down": n}  payload as libtorrent will tell trackers: it adds it up once a second
   {"event": "scraped", "complete": n, "incomplete": n}   asked for once complete; a hybrid is scraped for each hash
   {"event": "scrape refused", "message": text}   the same for the scrape
   {"event": "left", "sources": [names]}   after the end of stdin: how peers were found; the last line
@@ -94,6 +95,7 @@ def main():
     parser.add_argument("--tracker")
     parser.add_argument("--peer", action="append", default=[], help="address:port to connect to")
     parser.add_argument("--pex", action="store_true", help="exchange peers with peers")
+    parser.add_argument("--no-scrape", action="store_true", help="ask for no counts once complete")
     parser.add_argument("--up", type=int, help="upload bytes per second")
     parser.add_argument("--listen", required=True, help="address:port, port 0 for any")
     parser.add_argument("--seconds", type=float, default=120, help="end by itself after this long")
@@ -106,6 +108,7 @@ def main():
 
     deadline = time.monotonic() + args.seconds
     announced, complete, sources, met = 0, False, set(), set()
+    moved = (0, 0)
     while not ended.is_set() and time.monotonic() < deadline:
         session.wait_for_alert(50)
         for alert in session.pop_alerts():
@@ -124,14 +127,26 @@ def main():
             elif isinstance(alert, (lt.tracker_error_alert, lt.torrent_error_alert, lt.file_error_alert)):
                 say("refused", message=alert.message())
         note_sources(handle, sources, met)
+        status = handle.status()
+        if moved != (status.total_payload_upload, status.total_payload_download):
+            moved = (status.total_payload_upload, status.total_payload_download)
+            say("moved", up=moved[0], down=moved[1])
         if not complete and handle.status().is_seeding:
             complete = True
             say("complete")
-            if args.tracker:
+            if args.tracker and not args.no_scrape:
                 handle.scrape_tracker()
 
-    # Removing the torrent tells the tracker that we leave; destroying the session waits for that.
+    # Removing the torrent tells the tracker that we leave. Destroying the session waits for that over HTTP; over UDP it
+    # may end it, so the answers are waited for here, of which a hybrid gets two.
+    hashes = handle.info_hashes()
+    owed = (hashes.has_v1() + hashes.has_v2()) if announced else 0
     session.remove_torrent(handle)
+    deadline = time.monotonic() + 2
+    while owed > 0 and time.monotonic() < deadline:
+        session.wait_for_alert(50)
+        answers = (lt.tracker_reply_alert, lt.tracker_error_alert)
+        owed -= sum(isinstance(alert, answers) for alert in session.pop_alerts())
     del handle, session
     say("left", sources=sorted(sources))
 

@@ -86,6 +86,11 @@ impl Peer {
         while self.wait("announced")["count"].as_u64() < Some(count) {}
     }
 
+    /// Waits until it would tell a tracker of so many uploaded bytes.
+    pub fn wait_uploaded(&self, bytes: u64) {
+        while self.wait("moved")["up"].as_u64() < Some(bytes) {}
+    }
+
     /// Lets the client say goodbye to the tracker and end; returns how it found its peers.
     pub fn leave(mut self) -> Vec<String> {
         self.stdin = None;
