@@ -128,6 +128,7 @@ const scenarios = {
     assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1', 'a screen reader is told')
     assert.match(await page.title(), /^tree/)
     await page.click('.files summary')
+    await page.waitForFunction(() => document.querySelectorAll('.files .leaf').length === 6)
     const rows = await page.locator('.files .leaf').allInnerTexts()
     assert.deepEqual(rows.map(row => row.split(/\s*\n\s*/)), [['b.bin', '19.5 KB'], ['empty', '0 B'], ['a.txt', '5 B'], ['z.bin', '3 B'], ['é.bin', '16.0 KB'], ['日本.bin', '256.0 KB']])
     assert.match(await text(page, '.entry dl.facts'), /not signed/)

@@ -19,7 +19,11 @@ fn on_record(directory: &Path) -> u64 {
     let record = fs::read(entry.path()).unwrap_or_default();
     let Some(bits) = record.len().checked_sub(32).and_then(|end| record.get(92 + 24..end)) else { return 0 };
     let set: u64 = bits.iter().map(|byte| u64::from(byte.count_ones())).sum();
-    (set * PIECE).min(LENGTH as u64)
+    // The last piece is shorter than the others.
+    let pieces = (LENGTH as u64).div_ceil(PIECE);
+    let has_last =
+        bits.get((pieces as usize - 1) / 8).is_some_and(|byte| byte & (0x80 >> ((pieces - 1) % 8)) != 0);
+    set * PIECE - if has_last { pieces * PIECE - LENGTH as u64 } else { 0 }
 }
 
 /// Kills `rounds` times (WL_TEST_KILLS, else 4), then lets it end. In each run what comes is at most what was not on record
