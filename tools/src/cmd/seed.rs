@@ -177,7 +177,7 @@ pub fn offer(context: &Context, seeds: Vec<Seed>) -> Result<Done, Failure> {
         let named: Vec<_> = target.peers.iter().copied().filter(swarming::may_be_dialled).collect();
         session.know(number, &named, &transfer.peers);
         // Nothing is wanted: what is missing stays missing.
-        let wanted = wanted(&content, &opened);
+        let wanted = wanted(&content);
         session.begin(number, content, opened, wanted, Vec::new(), create_flags::threads(context)?);
         lines.push_str(&format!("Seeding: {} {hash} port {}\n", shown(&name), session.port()));
         torrents.push(json!({"name": name, "info_hash": hash}));
@@ -188,9 +188,8 @@ pub fn offer(context: &Context, seeds: Vec<Seed>) -> Result<Done, Failure> {
     Ok(done(&ending, cut_short, &torrents))
 }
 
-/// Files all of whose pieces are there count as wanted, so that `left` tells the truth about the others: it is what a
-/// person would have to fetch.
-fn wanted(content: &Content, _opened: &Opened) -> Vec<bool> {
+/// Every file counts as wanted, so that `left` tells what a person would have to fetch of incomplete data.
+fn wanted(content: &Content) -> Vec<bool> {
     (0..content.file_count()).map(|file| !content.is_symlink(file)).collect()
 }
 

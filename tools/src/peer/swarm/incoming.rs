@@ -102,8 +102,8 @@ impl Swarm {
                 peer.times.block = now;
                 Ok(())
             }
-            Message::Interested => self.interest(now, peer, true),
-            Message::NotInterested => self.interest(now, peer, false),
+            Message::Interested => self.interest(peer, true),
+            Message::NotInterested => self.interest(peer, false),
             Message::Have(piece) => self.have(peer, piece),
             Message::Bitfield(bytes) if first => self.bitfield(peer, bytes),
             // The smallest peers of idtorrents may say it late, once.
@@ -114,7 +114,7 @@ impl Swarm {
             Message::HaveNone if first && peer.fast => self.has_now(peer, Has::None),
             Message::Bitfield(_) => Err(Fault::Ban("bitfield out of turn")),
             Message::HaveAll | Message::HaveNone => Err(Fault::Close("have all or none out of turn")),
-            Message::Request(block) => self.request(now, peer, block),
+            Message::Request(block) => self.request(peer, block),
             Message::Cancel(block) => self.cancel(peer, block),
             Message::Suggest(piece) => {
                 if peer.suggested.len() == SUGGESTED_MAX {
@@ -213,7 +213,7 @@ impl Swarm {
         Ok(())
     }
 
-    fn interest(&mut self, now: Millis, peer: &mut Peer, interested: bool) -> Result<(), Fault> {
+    fn interest(&mut self, peer: &mut Peer, interested: bool) -> Result<(), Fault> {
         if peer.interested == interested {
             return idle(peer);
         }
@@ -222,7 +222,8 @@ impl Swarm {
         if peer.faults.flips > FLIPS_MAX {
             return Err(Fault::Shun("changes its mind too often"));
         }
-        self.welcome(now, peer);
+        // A free slot is filled within the turn.
+        self.choke_due = true;
         Ok(())
     }
 

@@ -42,19 +42,19 @@ impl Swarm {
         self.now = now;
         match outcome {
             Outcome::Stored { piece, bytes, verdict, hashes, leaves } => {
-                self.judged(now, piece, Some(bytes), verdict, &hashes, leaves);
+                self.judged(piece, Some(bytes), verdict, &hashes, leaves);
             }
             Outcome::Checked { piece, verdict, hashes, leaves } => {
-                self.judged(now, piece, None, verdict, &hashes, leaves);
+                self.judged(piece, None, verdict, &hashes, leaves);
             }
             Outcome::Written { piece, bytes, result, .. } => self.written(piece, bytes, result),
             Outcome::Read { ticket, result } => {
                 if let Some(Ticket::Blocks { peer, count }) = self.tickets.remove(&ticket) {
-                    self.blocks_read(now, peer, count, result);
+                    self.blocks_read(peer, count, result);
                 }
             }
             Outcome::Leaves { ticket, result } => self.leaves_came(ticket, result),
-            Outcome::Checkpointed(result) => self.checkpointed(now, result),
+            Outcome::Checkpointed(result) => self.checkpointed(result),
             Outcome::Reread { files, result } => self.reread(now, files, result),
             Outcome::Finished { files, result } => self.finished(files, result),
             Outcome::Closed(result) => self.closed_files(result),
@@ -66,7 +66,6 @@ impl Swarm {
 
     fn judged(
         &mut self,
-        now: Millis,
         piece: u32,
         bytes: Option<Vec<u8>>,
         verdict: Verdict,
@@ -74,7 +73,7 @@ impl Swarm {
         leaves: Vec<Hash>,
     ) {
         match verdict {
-            Verdict::Good => self.accept(now, piece, bytes, hashes, &leaves),
+            Verdict::Good => self.accept(piece, bytes, hashes, &leaves),
             Verdict::Bad => self.blame(piece, bytes, leaves),
             Verdict::Contradiction => self.fail(Failed::Contradiction),
             Verdict::Failed(trouble) => self.fail(Failed::Disk(trouble)),
@@ -98,14 +97,7 @@ impl Swarm {
     }
 
     /// A piece is verified and written.
-    fn accept(
-        &mut self,
-        now: Millis,
-        piece: u32,
-        bytes: Option<Vec<u8>>,
-        hashes: &PieceHashes,
-        leaves: &[Hash],
-    ) {
+    fn accept(&mut self, piece: u32, bytes: Option<Vec<u8>>, hashes: &PieceHashes, leaves: &[Hash]) {
         if let Some(suspect) = self.suspects.remove(&piece) {
             match &bytes {
                 Some(bytes) => self.compare(&suspect, &block_hashes(bytes, suspect.blocks.len() as u32)),
@@ -132,7 +124,7 @@ impl Swarm {
         self.lose_interest();
         self.starved = true;
         self.finish(files);
-        self.maybe_complete(now);
+        self.maybe_complete();
     }
 
     /// Peers that have nothing more for us are told.
@@ -307,7 +299,7 @@ impl Swarm {
         ledger.computed(piece, merkle::piece_hash(&mut leaves, piece_length));
         self.proving.remove(&piece);
         if self.proving.is_empty() {
-            self.maybe_complete(self.now);
+            self.maybe_complete();
         }
     }
 

@@ -66,7 +66,7 @@ impl Swarm {
         self.begin_hashes();
         self.finish(finish);
         self.recall_peers(now);
-        self.maybe_complete(now);
+        self.maybe_complete();
     }
 
     /// What peers said before the torrent was known is taken up.
@@ -131,7 +131,7 @@ impl Swarm {
             self.tell(News::FileDone { file });
         }
         match result {
-            Ok(()) => self.maybe_complete(self.now),
+            Ok(()) => self.maybe_complete(),
             Err(trouble) => self.fail(Failed::Disk(trouble)),
         }
     }
@@ -140,13 +140,13 @@ impl Swarm {
     pub(super) fn closed_files(&mut self, result: Result<(), Trouble>) {
         self.progress.closing = false;
         match result {
-            Ok(()) => self.maybe_complete(self.now),
+            Ok(()) => self.maybe_complete(),
             Err(trouble) => self.fail(Failed::Disk(trouble)),
         }
     }
 
     /// Everything is stored, proven and has its final name: what is left is to seed.
-    pub(super) fn maybe_complete(&mut self, _now: Millis) {
+    pub(super) fn maybe_complete(&mut self) {
         let complete = self.ledger.as_ref().is_some_and(Ledger::is_complete);
         if !complete || !matches!(self.state, State::Leeching | State::Finishing) {
             return;
@@ -200,7 +200,7 @@ impl Swarm {
         self.actions.push(Action::Disk { swarm: self.settings.number, job });
     }
 
-    pub(super) fn checkpointed(&mut self, _now: Millis, result: Result<(), Trouble>) {
+    pub(super) fn checkpointed(&mut self, result: Result<(), Trouble>) {
         self.progress.checkpoints = self.progress.checkpoints.saturating_sub(1);
         match result {
             Ok(()) if self.progress.checkpoints == 0 => self.tell(News::Saved),

@@ -356,7 +356,7 @@ impl Swarm {
             _ => Some(now),
         };
         if data > 0 {
-            self.serve_on(now, key);
+            self.serve_on(key);
         }
     }
 

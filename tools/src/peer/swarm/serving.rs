@@ -15,7 +15,7 @@ const AHEAD_BYTES: usize = 64 << 10;
 
 impl Swarm {
     /// A peer asks for a block.
-    pub(super) fn request(&mut self, now: Millis, peer: &mut Peer, block: Block) -> Result<(), Fault> {
+    pub(super) fn request(&mut self, peer: &mut Peer, block: Block) -> Result<(), Fault> {
         let Some(ledger) = &self.ledger else { return refuse(peer, block) };
         if block.length == 0 {
             return Err(Fault::Ban("asks for nothing"));
@@ -47,7 +47,7 @@ impl Swarm {
             return if excess { Err(Fault::Shun("floods with requests")) } else { refuse(peer, block) };
         }
         peer.queue.push_back(block);
-        self.serve(now, peer);
+        self.serve(peer);
         Ok(())
     }
 
@@ -65,8 +65,7 @@ impl Swarm {
     }
 
     /// Has the next blocks of a peer's queue read, unless enough of them are on their way.
-    pub(super) fn serve(&mut self, now: Millis, peer: &mut Peer) {
-        let _ = now;
+    pub(super) fn serve(&mut self, peer: &mut Peer) {
         if peer.reading > 0 || peer.queue.is_empty() || peer.out.data_len() > AHEAD_BYTES {
             return;
         }
@@ -77,21 +76,15 @@ impl Swarm {
     }
 
     /// A socket took some blocks: the next ones can be read.
-    pub(super) fn serve_on(&mut self, now: Millis, key: u64) {
+    pub(super) fn serve_on(&mut self, key: u64) {
         if let Some(mut peer) = self.peers.remove(&key) {
-            self.serve(now, &mut peer);
+            self.serve(&mut peer);
             self.peers.insert(key, peer);
         }
     }
 
     /// Blocks came from the disk, ready for the socket.
-    pub(super) fn blocks_read(
-        &mut self,
-        now: Millis,
-        key: u64,
-        count: u32,
-        result: Result<Vec<u8>, Trouble>,
-    ) {
+    pub(super) fn blocks_read(&mut self, key: u64, count: u32, result: Result<Vec<u8>, Trouble>) {
         const HEAD_BYTES: u64 = 13;
         let bytes = match result {
             Ok(bytes) => bytes,
@@ -106,17 +99,11 @@ impl Swarm {
         self.totals.uploaded += payload;
         peer.out.blocks(bytes);
         self.touched.push(key);
-        self.serve(now, &mut peer);
+        self.serve(&mut peer);
         self.peers.insert(key, peer);
     }
 
-    /// A peer wants something, or no longer does: a free slot is filled within the turn.
-    pub(super) fn welcome(&mut self, now: Millis, peer: &mut Peer) {
-        let _ = (now, peer);
-        self.choke_due = true;
-    }
-
-    fn unchoke(&mut self, _now: Millis, peer: &mut Peer) {
+    fn unchoke(&mut self, peer: &mut Peer) {
         peer.choked = false;
         peer.say(&Message::Unchoke);
         self.touched.push(peer.key);
@@ -135,7 +122,7 @@ impl Swarm {
         for (key, unchoke) in decisions {
             let Some(mut peer) = self.peers.remove(&key) else { continue };
             if unchoke {
-                self.unchoke(now, &mut peer);
+                self.unchoke(&mut peer);
             } else {
                 choke(&mut peer);
                 self.touched.push(key);
