@@ -1,37 +1,14 @@
 //! What goes where: details, quiet, JSON, colour; and what a person sees on a terminal.
 
 use crate::registering::Registry;
-use crate::support::{Place, python};
+use crate::support::{self, Place};
 use std::process::Command;
 
 /// Runs `wl` on a terminal of 60 columns that `environment` describes; everything that appears on it.
 fn on_terminal(place: &Place, environment: &[(&str, &str)], words: &[&str]) -> String {
-    const SCRIPT: &str = "
-import fcntl, os, pty, struct, sys, termios
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 60, 0, 0))
-    os.execv(sys.argv[1], sys.argv[1:])
-while True:
-    try:
-        data = os.read(fd, 65536)
-    except OSError:
-        break
-    if not data:
-        break
-    os.write(1, data)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-";
-    let output = Command::new(python())
-        .args(["-c", SCRIPT, env!("CARGO_BIN_EXE_wl")])
-        .args(words)
-        .current_dir(place.path())
-        .env_clear()
-        .envs(environment.iter().copied())
-        .output()
-        .expect("python runs");
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wl"));
+    command.args(words).current_dir(place.path()).envs(environment.iter().copied());
+    support::on_terminal(60, &command).stdout
 }
 
 #[test]
@@ -61,9 +38,8 @@ fn colour_is_for_terminals_that_take_it() {
     place.wl("create --no-register f.bin");
     place.file("f.bin", 6);
     let verify = ["verify", "f.bin.torrent"];
-    assert!(
-        on_terminal(&place, &[("TERM", "xterm")], &verify).contains("\x1b[31mFAILED\x1b[0m f.bin: 6 bytes")
-    );
+    let failed = on_terminal(&place, &[("TERM", "xterm")], &verify);
+    assert!(failed.contains("\x1b[31mFAILED\x1b[0m f.bin: 6 bytes"), "{failed:?}");
     let refused = on_terminal(&place, &[("TERM", "xterm")], &["show", "nothing"]);
     assert!(refused.contains("\x1b[31mwl:\x1b[0m nothing: no such file"), "{refused:?}");
     for (environment, flags) in

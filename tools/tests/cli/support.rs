@@ -104,6 +104,18 @@ pub fn python() -> String {
     std::env::var("WL_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
+/// Runs a program on a terminal of so many columns; how it ended, and everything that appeared.
+pub fn on_terminal(columns: u16, program: &Command) -> Ran {
+    let mut command = Command::new(python());
+    command.arg(repository("tests/clients/terminal.py")).arg(columns.to_string());
+    command.arg(program.get_program()).args(program.get_args()).env_clear();
+    command.current_dir(program.get_current_dir().expect("a place to run in"));
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = Ran::of(command.output().expect("python runs"));
+    assert!(ran.stderr.is_empty(), "{}", ran.stderr);
+    ran
+}
+
 /// Has libtorrent load torrents and recheck the data below the directories beside them.
 pub fn recheck(pairs: &[(PathBuf, PathBuf)]) -> Vec<Value> {
     let mut command = Command::new(python());

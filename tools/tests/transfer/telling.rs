@@ -1,8 +1,7 @@
 //! What is said while it runs, to whom: a line that moves, plain lines, JSON, nothing.
 
-use crate::support::{Place, python};
+use crate::support::{Place, on_terminal};
 use crate::swarm::{Seeder, command, create, get};
-use std::process::Command;
 
 fn published(length: usize) -> (Place, Seeder) {
     let place = Place::new();
@@ -73,45 +72,15 @@ fn quiet_is_quiet_and_verbose_names_peers_and_files() {
     assert!(ran.stderr.contains("finished b/f.bin\n"), "{}", ran.stderr);
 }
 
-/// Everything `wl get` puts on a terminal of so many columns.
-fn on_terminal(place: &Place, columns: u16, words: &[&str]) -> String {
-    const SCRIPT: &str = "
-import fcntl, os, pty, struct, sys, termios
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
-    os.execv(sys.argv[2], sys.argv[2:])
-while True:
-    try:
-        data = os.read(fd, 65536)
-    except OSError:
-        break
-    if not data:
-        break
-    os.write(1, data)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-";
-    let wl = command(place.path(), words);
-    let output = Command::new(python())
-        .args(["-c", SCRIPT, &columns.to_string()])
-        .arg(wl.get_program())
-        .args(words)
-        .current_dir(place.path())
-        .env_clear()
-        .env("WL_TRACKER", crate::swarm::NOBODY)
-        .output()
-        .expect("python runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn a_terminal_shows_a_line_that_fits_and_goes_away() {
     let (place, seeder) = published(3_000_000);
     for columns in [130, 70] {
         let output = format!("out{columns}");
         let words = ["get", "f.bin.torrent", "-o", &output, "--down", "1M", "--peer", &seeder.address];
-        let seen = on_terminal(&place, columns, &words);
+        let ran = on_terminal(columns, &command(place.path(), &words));
+        let seen = ran.stdout;
+        assert_eq!(ran.code, 0, "{seen:?}");
         let lines: Vec<&str> = seen.split('\r').filter(|line| line.starts_with("f.bin  ")).collect();
         assert!(lines.len() > 3, "{seen:?}");
         for line in &lines {
