@@ -1,6 +1,6 @@
 """libtorrent as a seeder and as a downloader, for transfer.py.
 
-  lt.py seed ADDRESS TORRENT DIR [TORRENT DIR ...]   offers complete data without a check; prints its port, runs on
+  lt.py seed ADDRESS TORRENT DIR [TORRENT DIR ...]   checks and offers complete data; prints its port, runs on
   lt.py get TORRENT DIR PEER [PEER ...]              downloads, and prints what it took as JSON
 
 A download is timed from the session's start until everything is written, so the start of Python is not counted.
@@ -30,19 +30,22 @@ def session(address, alerts, base):
     return lt.session({**base, **QUIET, "listen_interfaces": f"{address}:0", "alert_mask": alerts})
 
 
-def torrent(file, directory, flags):
+def torrent(file, directory):
     parameters = lt.load_torrent_file(file)
     parameters.save_path = directory
     parameters.trackers, parameters.tracker_tiers = [], []
     parameters.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
-    parameters.flags |= flags | lt.torrent_flags.disable_pex
+    parameters.flags |= lt.torrent_flags.disable_pex
     return parameters
 
 
 def seed(address, pairs):
     ses = session(address, lt.alert.category_t.error_notification, lt.high_performance_seed())
-    for file, directory in zip(pairs[::2], pairs[1::2]):
-        ses.add_torrent(torrent(file, directory, lt.torrent_flags.seed_mode))
+    handles = [ses.add_torrent(torrent(*pair)) for pair in zip(pairs[::2], pairs[1::2])]
+    # Without the check it would hash each piece when it is first asked for, at the cost of whoever comes first.
+    while not all(handle.status().is_seeding for handle in handles):
+        ses.wait_for_alert(100)
+        ses.pop_alerts()
     print(ses.listen_port(), flush=True)
     while True:
         time.sleep(3600)
@@ -55,7 +58,7 @@ def get(file, directory, peers):
     alerts = kinds.status_notification | kinds.error_notification | kinds.storage_notification
     begin, cpu = time.monotonic(), time.process_time()
     ses = session("0.0.0.0", alerts, settings)
-    handle = ses.add_torrent(torrent(file, directory, 0))
+    handle = ses.add_torrent(torrent(file, directory))
     for peer in peers:
         host, port = peer.rsplit(":", 1)
         handle.connect_peer((host, int(port)))
