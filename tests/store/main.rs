@@ -3,7 +3,6 @@
 mod downloads;
 mod failures;
 mod idtorrents;
-mod latency;
 mod model;
 mod opening;
 mod pages;
