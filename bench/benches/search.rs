@@ -1,7 +1,8 @@
 //! What a search costs the catalogue of a million rows, without the database and the wire: every kind of search of
 //! `make bench-registry`, on the same rows.
 //!
-//! The machine may be busy: each figure is the median of many searches, the second that of the fastest tenth.
+//! The machine may be busy: each figure is the median of many searches, the second that of the fastest tenth. Names as
+//! arguments choose kinds, other queries are added: `cargo bench -p weightless-bench --bench search -- deep-page q=tar.z`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -13,9 +14,13 @@ fn main() {
     let mut catalogue = Catalogue::default();
     (0..ROWS).for_each(|row| catalogue.store(&listing(row)));
     catalogue.shrink();
-    println!("{ROWS} rows in {:.2?}", begun.elapsed());
+    println!(
+        "{ROWS} rows in {:.2?}, {} bytes resident for each",
+        begun.elapsed(),
+        resident() / u64::from(ROWS)
+    );
     let mut all = Vec::new();
-    for (name, query) in kinds(ROWS) {
+    for (name, query) in chosen() {
         let search = Search::from_params(|wanted| {
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value.replace('+', " ")).next()
@@ -35,6 +40,22 @@ fn main() {
     }
     all.sort_by(f64::total_cmp);
     println!("all: median {:.2} ms, p99 {:.2} ms", all[all.len() / 2], all[all.len() * 99 / 100]);
+}
+
+/// The kinds that are named as arguments, all of them if there is no argument; and queries that are arguments.
+fn chosen() -> Vec<(String, String)> {
+    let args: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_named = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
+    let kinds = kinds(ROWS).into_iter().map(|(name, query)| (name.to_owned(), query));
+    let queries = args.iter().filter(|arg| arg.contains('=')).map(|arg| (arg.clone(), arg.clone()));
+    kinds.filter(|(name, _)| is_named(name)).chain(queries).collect()
+}
+
+/// Bytes of memory this process has, zero where there is no /proc.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|kib| kib.trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 
 fn listing(row: u32) -> Listing {
