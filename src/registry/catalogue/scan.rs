@@ -8,6 +8,8 @@ use crate::registry::search::Sort;
 
 /// The filters of a search with their words looked up.
 pub(super) struct Filter {
+    /// For each slot, whether its name holds the text asked for: 1 or 0.
+    pub names: Option<Vec<u8>>,
     pub category: Want,
     pub publisher: Want,
     /// For each word, whether it holds the text asked for.
@@ -25,6 +27,11 @@ pub(super) enum Want {
 }
 
 impl Filter {
+    /// One that admits what these marks say, and nothing else.
+    pub fn of_marks(marks: Vec<u8>) -> Self {
+        Self { names: Some(marks), category: Want::Any, publisher: Want::Any, tags: None }
+    }
+
     fn is_open(&self) -> bool {
         matches!((&self.category, &self.publisher, &self.tags), (Want::Any, Want::Any, None))
     }
@@ -37,6 +44,7 @@ impl Filter {
             Want::None => false,
         };
         catalogue.categories[at] != GONE
+            && self.names.as_ref().is_none_or(|holds| holds[at] != 0)
             && is(&self.category, &catalogue.categories)
             && is(&self.publisher, &catalogue.publishers)
             && self.tags.as_ref().is_none_or(|holds| holds[catalogue.tags[at] as usize])
@@ -53,9 +61,16 @@ impl Catalogue {
         for begin in (0..self.rows.len()).step_by(STRETCH).rev() {
             let length = STRETCH.min(self.rows.len() - begin);
             let marks = &mut marks[..length];
-            total += u64::from(self.mark_admitted(filter, begin, marks));
+            let admitted = self.mark_admitted(filter, begin, marks);
+            if admitted == 0 {
+                continue;
+            }
+            total += u64::from(admitted);
             if let Some(worst) = top.worst() {
                 self.keep_better(sort, begin, marks, worst);
+                if marks.iter().sum::<u32>() == 0 {
+                    continue;
+                }
             }
             for (at, _) in marks.iter().enumerate().rev().filter(|(_, mark)| **mark != 0) {
                 top.offer(self.rank(sort, begin + at), |slot| self.tie_break(slot));
@@ -97,8 +112,12 @@ impl Catalogue {
     }
 
     /// Marks the entries that the filter admits. Returns how many there are.
-    fn mark_admitted(&self, filter: &Filter, begin: usize, marks: &mut [u32]) -> u32 {
+    pub(super) fn mark_admitted(&self, filter: &Filter, begin: usize, marks: &mut [u32]) -> u32 {
         let stretch = begin..begin + marks.len();
+        let names = filter.names.as_ref().map(|holds| &holds[stretch.clone()]);
+        if names.is_some_and(|holds| holds.iter().fold(0, |any, one| any | one) == 0) {
+            return none(marks);
+        }
         let categories = &self.categories[stretch.clone()];
         match filter.category {
             Want::Any => {
@@ -116,6 +135,9 @@ impl Catalogue {
                 marks.iter_mut().zip(publishers).for_each(|(mark, is)| *mark &= u32::from(*is == want));
             }
             Want::None => return none(marks),
+        }
+        if let Some(holds) = names {
+            marks.iter_mut().zip(holds).for_each(|(mark, is)| *mark &= u32::from(*is));
         }
         if let Some(holds) = &filter.tags {
             let tags = &self.tags[stretch];
@@ -144,7 +166,7 @@ impl Catalogue {
         }
     }
 
-    fn rank(&self, sort: Sort, at: usize) -> Rank {
+    pub(super) fn rank(&self, sort: Sort, at: usize) -> Rank {
         let value = match sort {
             Sort::CreatedAt => 0,
             Sort::Completions => self.completions[at],
@@ -160,6 +182,6 @@ fn none(marks: &mut [u32]) -> u32 {
 }
 
 /// Slots looked at together: their marks stay in the nearest cache.
-const STRETCH: usize = 1024;
+pub(super) const STRETCH: usize = 1024;
 /// One in so many entries is few.
 const FEW: usize = 32;

@@ -16,8 +16,8 @@ pub(super) struct Rank {
 /// Collects candidates and gives the page of the ranking that was asked for.
 ///
 /// It keeps at most twice as many candidates as the page reaches deep; when that is full, the worse half goes, and
-/// what is worse than the best that went is not let in any more. So each candidate costs one comparison, and a deep
-/// page no more than a selection over all.
+/// what is worse than the best that went is not let in any more. So each candidate costs one comparison. For a page so
+/// deep that most candidates would be kept, `deep` finds the few that matter first.
 #[derive(Debug)]
 pub(super) struct Top {
     kept: Vec<Rank>,
@@ -28,12 +28,25 @@ pub(super) struct Top {
     worst: Option<Rank>,
 }
 
+impl Rank {
+    /// Larger for the better, but for the tie-break.
+    #[inline]
+    pub fn key(&self) -> u64 {
+        u64::from(self.value) << 32 | u64::from(self.created_at)
+    }
+}
+
 impl Top {
     /// For a page of `limit` after `offset`.
     pub fn new(offset: u64, limit: u32) -> Self {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let depth = offset.saturating_add(limit as usize);
         Self { kept: Vec::new(), depth, offset, worst: None }
+    }
+
+    /// How far down the ranking the page reaches.
+    pub fn depth(&self) -> usize {
+        self.depth
     }
 
     /// A candidate that is worse than this one is not let in. (One that is as good, but for the tie-break, may be.)
@@ -82,8 +95,7 @@ impl Top {
 /// `Less` puts `a` first.
 #[inline]
 fn better<T: Ord>(a: &Rank, b: &Rank, tie_break: &impl Fn(u32) -> T) -> Ordering {
-    let order = |rank: &Rank| Reverse(u64::from(rank.value) << 32 | u64::from(rank.created_at));
-    order(a).cmp(&order(b)).then_with(|| tie_break(a.slot).cmp(&tie_break(b.slot)))
+    Reverse(a.key()).cmp(&Reverse(b.key())).then_with(|| tie_break(a.slot).cmp(&tie_break(b.slot)))
 }
 
 const KEPT_MIN: usize = 256;
