@@ -41,15 +41,17 @@ fn rqbit_gets_v1_from_wl_and_wl_from_rqbit() {
     with_rqbit("v1", files::nested_folder);
 }
 
-/// This rqbit refuses two pads of the same length, so the files here have pads of different lengths; and it gives
-/// nothing but whole blocks, padding or not, so the files are made of such.
+/// It has a v1 connection and gives nothing but whole blocks, padding or not. This rqbit refuses two pads of the same
+/// length, so the files here have pads of different lengths.
 #[test]
 fn rqbit_gets_a_hybrid_as_v1_from_wl_and_wl_from_rqbit() {
     with_rqbit("hybrid", |folder| {
-        for (name, blocks) in [("a.bin", 20), ("é/b.bin", 61), ("empty", 0), ("z.bin", 43)] {
+        for (name, bytes) in
+            [("a.bin", 300_001), ("é/b.bin", 1), ("empty", 0), ("m.bin", 16_383), ("z.bin", 700_017)]
+        {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
-            fs::write(path, files::noise(blocks, blocks as usize * 16_384)).expect("a file");
+            fs::write(path, files::noise(bytes, bytes as usize)).expect("a file");
         }
     });
 }

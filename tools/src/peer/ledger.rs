@@ -3,6 +3,7 @@
 use super::bits::Bits;
 use super::open::OpenPieces;
 use super::picker::Picker;
+use super::wire::Block;
 use crate::content::{Content, PieceNode};
 use crate::disk::Expected;
 use crate::hash::piece::{Node, PieceHashes};
@@ -11,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use weightless::base::Rng;
 use weightless::torrent::Kind;
-use weightless::torrent::merkle::{self, Hash};
+use weightless::torrent::merkle::{self, BLOCK_BYTES, Hash};
 
 /// The pieces of one torrent in transfer.
 pub struct Ledger {
@@ -101,9 +102,15 @@ impl Ledger {
         self.wanted_files.get(file).copied().unwrap_or(false)
     }
 
-    /// The bytes of a piece that peers are asked for: everything up to the last byte that is not padding.
+    /// The bytes of a piece that come from others: everything up to the last byte that is not padding.
     pub fn data_bytes(&self, piece: u32) -> u32 {
         data_bytes(&self.content, piece)
+    }
+
+    /// A block with the padding that follows in it, within its piece.
+    pub fn with_pads(&self, block: Block) -> Block {
+        let behind = self.content.piece_bytes(block.piece).saturating_sub(block.begin);
+        Block { length: behind.min(BLOCK_BYTES), ..block }
     }
 
     /// What a piece must hash to, as far as it is known.

@@ -35,7 +35,7 @@ pub struct Open {
     pub owner: Option<u64>,
     /// Bytes as hashed, zeros of pads included.
     piece_bytes: u32,
-    /// Bytes that are asked for: pads behind them are not.
+    /// Bytes that count: pads behind them are zeros, asked for or not.
     data_bytes: u32,
     slots: Vec<Slot>,
     stripes: Vec<Stripe>,
@@ -464,6 +464,11 @@ impl Open {
     pub fn block(&self, index: u32) -> Block {
         let begin = index * BLOCK_BYTES;
         Block { piece: self.piece, begin, length: BLOCK_BYTES.min(self.data_bytes.saturating_sub(begin)) }
+    }
+
+    /// A block as a peer sends it, up to the last byte that is not padding.
+    pub fn without_pads(&self, block: Block) -> Block {
+        Block { length: block.length.min(self.data_bytes.saturating_sub(block.begin)), ..block }
     }
 
     /// How many blocks it has.

@@ -64,6 +64,8 @@ pub struct Arriving {
     pub block: Block,
     /// Bytes that came.
     pub at: u32,
+    /// Of its bytes, those that are not padding: what lies behind them is dropped.
+    pub data_bytes: u32,
     /// Whether somebody wants them.
     pub wanted: bool,
 }
@@ -311,6 +313,11 @@ impl Peer {
     /// Whether a block is on its way from the peer.
     pub fn was_asked(&self, block: &Block) -> bool {
         self.asked.iter().any(|asked| asked.block == *block)
+    }
+
+    /// The same, whether its padding was asked for or not: a block as it is asked for.
+    pub fn asked_at(&self, piece: u32, begin: u32) -> Option<Asked> {
+        self.asked.iter().find(|asked| asked.block.piece == piece && asked.block.begin == begin).copied()
     }
 
     /// Takes a block off the list of those asked for; the front is where it nearly always is.

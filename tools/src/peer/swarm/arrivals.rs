@@ -3,7 +3,7 @@
 use super::{Action, Fault, Peer, Swarm};
 use crate::disk::Job;
 use crate::peer::open::{Full, Source};
-use crate::peer::session::Arriving;
+use crate::peer::session::{Arriving, Asked};
 use crate::peer::wire::{Block, Message};
 use weightless::base::Millis;
 
@@ -11,22 +11,27 @@ impl Swarm {
     /// The next bytes of the block that is coming in.
     pub(super) fn data(&mut self, now: Millis, peer: &mut Peer, bytes: &[u8]) -> Result<(), Fault> {
         let Some(arriving) = &mut peer.arriving else { return Ok(()) };
-        let Arriving { block, at, wanted } = *arriving;
+        let Arriving { block, at, data_bytes, wanted } = *arriving;
         arriving.at += bytes.len() as u32;
         peer.down.add(bytes.len() as u64);
         self.down.add(bytes.len() as u64);
         peer.received_bytes += bytes.len() as u64;
         if wanted && let Some(ledger) = &mut self.ledger {
-            ledger.open.data(block.piece, block.begin + at, bytes, peer.key);
+            // Padding is zeros, whatever a peer says: what came in its place goes nowhere.
+            let data = bytes.get(..data_bytes.saturating_sub(at) as usize).unwrap_or(bytes);
+            ledger.open.data(block.piece, block.begin + at, data, peer.key);
         }
         if arriving.at >= block.length {
+            let came = *arriving;
             peer.arriving = None;
-            self.block_came(now, peer, block, wanted);
+            self.block_came(now, peer, &came);
         }
         Ok(())
     }
 
-    fn block_came(&mut self, now: Millis, peer: &mut Peer, block: Block, wanted: bool) {
+    fn block_came(&mut self, now: Millis, peer: &mut Peer, came: &Arriving) {
+        let Arriving { block, data_bytes, wanted, .. } = *came;
+        let data = Block { length: data_bytes, ..block };
         let asked = peer.take_asked(&block).is_some();
         // What nobody asked for does not make a peer of use.
         if asked || peer.take_excused(&block) {
@@ -37,13 +42,13 @@ impl Swarm {
         if peer.slow_start && asked {
             peer.depth += 1;
         }
-        let counted = if wanted { self.took(now, block, peer.key, peer.source()) } else { None };
+        let counted = if wanted { self.took(now, data, peer.key, peer.source()) } else { None };
         match counted {
             // Somebody else may still be sending it.
             Some(others) if others > u8::from(asked) => self.cancel_elsewhere(block),
             Some(_) => {}
             None => {
-                self.totals.wasted += u64::from(block.length);
+                self.totals.wasted += u64::from(data.length);
                 // It was asked for and came for nothing, so it is no longer on its way.
                 if asked {
                     self.release(peer, block);
@@ -78,6 +83,8 @@ impl Swarm {
 
     fn cancel_elsewhere(&mut self, block: Block) {
         for peer in self.peers.values_mut() {
+            // As this peer was asked for it: with its padding or without.
+            let Some(Asked { block, .. }) = peer.asked_at(block.piece, block.begin) else { continue };
             if peer.take_asked(&block).is_some() {
                 peer.say(&Message::Cancel(block));
                 peer.excuse(block);

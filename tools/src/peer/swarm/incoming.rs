@@ -258,11 +258,7 @@ impl Swarm {
 
     /// A block begins to come in.
     fn piece(&mut self, now: Millis, peer: &mut Peer, block: Block) -> Result<(), Fault> {
-        let asked = peer
-            .asked
-            .iter()
-            .find(|asked| asked.block.piece == block.piece && asked.block.begin == block.begin);
-        match asked {
+        match peer.asked_at(block.piece, block.begin) {
             Some(asked) if asked.block.length != block.length => {
                 return Err(Fault::Ban("block of another length than asked for"));
             }
@@ -271,8 +267,13 @@ impl Swarm {
             None => unasked(peer)?,
         }
         let known = asked_or_excused(peer, &block);
-        let wanted = known && self.ledger.as_mut().is_some_and(|ledger| ledger.open.arrives(block, peer.key));
-        peer.arriving = Some(Arriving { block, at: 0, wanted });
+        let ledger = self.ledger.as_mut().filter(|_| known);
+        let (data_bytes, wanted) = ledger.map_or((block.length, false), |ledger| {
+            let open = ledger.open.find(block.piece);
+            let data = open.map_or(block, |open| open.without_pads(block));
+            (data.length, ledger.open.arrives(data, peer.key))
+        });
+        peer.arriving = Some(Arriving { block, at: 0, data_bytes, wanted });
         Ok(())
     }
 }

@@ -44,7 +44,9 @@ impl Swarm {
             assert!(peer.asked.len() <= peer.depth_max() as usize, "more asked than the peer lets wait");
             assert!(peer.is_open() || peer.asked.is_empty());
             for one in &peer.asked {
-                *asked.entry(one.block).or_insert(0u8) += 1;
+                let open = ledger.open.find(one.block.piece);
+                let block = open.map_or(one.block, |open| open.without_pads(one.block));
+                *asked.entry(block).or_insert(0u8) += 1;
             }
             let missing = |piece: &u32| ledger.picker.is_missing(*piece);
             let useful = match &peer.has {

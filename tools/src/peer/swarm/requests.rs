@@ -31,12 +31,23 @@ impl Swarm {
         let mut asked = false;
         while peer.asked.len() < depth {
             let Some(block) = self.next_block(peer) else { break };
+            let block = self.as_asked(peer, block);
             peer.asked.push_back(Asked { block, at: now });
             peer.say(&Message::Request(block));
             asked = true;
         }
         if asked {
             self.touched.push(peer.key);
+        }
+    }
+
+    /// A block in the words of a connection. Over v1 the padding behind a file's end is part of its piece, and some
+    /// clients (rqbit) refuse what is shorter than a block and not at the end of a piece: so the block that data ends in is
+    /// asked for whole there, and its padding is dropped as it comes. Over v2 pieces end with their file (BEP 52).
+    fn as_asked(&self, peer: &Peer, block: Block) -> Block {
+        match &self.ledger {
+            Some(ledger) if !peer.v2 => ledger.with_pads(block),
+            _ => block,
         }
     }
 
@@ -122,7 +133,8 @@ impl Swarm {
             .filter(|open| open.missing() > 0 && open.owner.is_none() && peer.has(open.piece))
             .map(|open| open.piece)
             .collect();
-        pieces.into_iter().find_map(|piece| ledger.open.ask_again(piece, |block| peer.was_asked(block)))
+        let was_asked = |block: &Block| peer.asked_at(block.piece, block.begin).is_some();
+        pieces.into_iter().find_map(|piece| ledger.open.ask_again(piece, was_asked))
     }
 
     /// A peer will not send a block.

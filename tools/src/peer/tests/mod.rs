@@ -11,4 +11,5 @@ mod hashes;
 mod lab;
 mod manners;
 mod node;
+mod padding;
 mod simulation;
