@@ -11,6 +11,7 @@ pub mod nginx;
 pub mod peer;
 pub mod relay;
 pub mod rqbit;
+pub mod tls;
 pub mod transfer;
 pub mod transmission;
 pub mod udp;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod crashes;
+mod https;
 mod kills;
 mod rows;
 mod shared;
