@@ -2,7 +2,7 @@
 //! is used again. `cargo test --release --test memory -- --ignored --nocapture`
 
 use std::net::SocketAddr;
-use weightless::base::{Now, PeerId, SwarmKey};
+use weightless::base::{Now, PeerId, SwarmKey, UserId};
 use weightless::tracker::{Access, Families, Policy, Reach, Tracker};
 use weightless::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHash, Event};
 
@@ -10,9 +10,12 @@ use weightless::wire::announce::{AnnounceRequest, AnnounceResponse, AnnouncedHas
 #[ignore = "takes a minute unoptimised, and its figures are for release builds"]
 fn peers_and_torrents_are_small() {
     if let Ok(case) = std::env::var(CASE) {
-        return measure(&CASES[case.parse::<usize>().expect("a number")]);
+        return match CASES.get(case.parse::<usize>().expect("a number")) {
+            Some(case) => measure(case),
+            None => measure_sessions(),
+        };
     }
-    for case in 0..CASES.len() {
+    for case in 0..=CASES.len() {
         let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
         command.args(["--ignored", "--nocapture", "--quiet"]).env(CASE, case.to_string());
         assert!(command.status().expect("it starts").success());
@@ -34,7 +37,37 @@ fn measure(&(peers, torrents, bytes_max): &(u32, u32, f64)) {
     assert!(each <= bytes_max, "{each:.1} bytes a peer, {bytes_max} are allowed");
 }
 
+/// Accounting alone: what its sessions take beside the peers.
+fn measure_sessions() {
+    let (sessions, users, bytes_max) = (1_000_000, 10_000, 110.0);
+    let users: Vec<_> =
+        (0..users).map(|n| UserId::new(format!("user-{n}").as_bytes()).expect("a user id")).collect();
+    let before = resident_bytes();
+    let (mut tracker, now) = (empty(), Now { mono: 1_000_000, unix: 1_700_000_000 });
+    tracker.set_accounting(now, true, &[]);
+    for n in 0..sessions {
+        let (from, request) = announce(n, sessions / 10);
+        tracker.account(now, &users[n as usize % users.len()], from, &request);
+    }
+    let each = (resident_bytes() - before) as f64 / f64::from(sessions);
+    println!("{sessions} sessions of {} users: {each:.1} bytes a session", users.len());
+    assert_eq!(tracker.usage_sessions(), (u64::from(sessions), 0));
+    assert!(each <= bytes_max, "{each:.1} bytes a session, {bytes_max} are allowed");
+}
+
 fn filled(peers: u32, torrents: u32) -> Tracker {
+    let mut tracker = empty();
+    let mut response = AnnounceResponse::default();
+    let now = Now { mono: 1_000_000, unix: 1_700_000_000 };
+    let reach = Reach { peers_max: 50, families: Families::Own };
+    for n in 0..peers {
+        let (from, request) = announce(n, torrents);
+        tracker.announce(now, from, &request, reach, &mut response).expect("open");
+    }
+    tracker
+}
+
+fn empty() -> Tracker {
     let policy = Policy {
         access: Access::Open,
         peer_ttl_s: 3600,
@@ -42,30 +75,27 @@ fn filled(peers: u32, torrents: u32) -> Tracker {
         flush_interval_s: 10,
         total_peers_max: 0,
     };
-    let mut tracker = Tracker::new(policy, 42, 7);
-    let mut response = AnnounceResponse::default();
-    let now = Now { mono: 1_000_000, unix: 1_700_000_000 };
-    let reach = Reach { peers_max: 50, families: Families::Own };
-    for n in 0..peers {
-        let mut key = [0; 20];
-        key[..4].copy_from_slice(&(n % torrents).wrapping_mul(0x9e37_79b1).to_be_bytes());
-        let mut id = [0; 20];
-        id[..4].copy_from_slice(&n.to_be_bytes());
-        let request = AnnounceRequest {
-            info_hash: AnnouncedHash::Short(SwarmKey(key)),
-            peer_id: PeerId(id),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(u64::from(n % 4)),
-            event: Event::Started,
-            peers_wanted: None,
-        };
-        let [a, b, c, d] = (n + 0x0b00_0000).to_be_bytes();
-        let from = SocketAddr::from(([a, b, c, d], 6881));
-        tracker.announce(now, from, &request, reach, &mut response).expect("open");
-    }
-    tracker
+    Tracker::new(policy, 42, 7)
+}
+
+/// Where client `n` is, and what it says.
+fn announce(n: u32, torrents: u32) -> (SocketAddr, AnnounceRequest) {
+    let mut key = [0; 20];
+    key[..4].copy_from_slice(&(n % torrents).wrapping_mul(0x9e37_79b1).to_be_bytes());
+    let mut id = [0; 20];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    let request = AnnounceRequest {
+        info_hash: AnnouncedHash::Short(SwarmKey(key)),
+        peer_id: PeerId(id),
+        port: 6881,
+        uploaded: 0,
+        downloaded: 0,
+        left: Some(u64::from(n % 4)),
+        event: Event::Started,
+        peers_wanted: None,
+    };
+    let [a, b, c, d] = (n + 0x0b00_0000).to_be_bytes();
+    (SocketAddr::from(([a, b, c, d], 6881)), request)
 }
 
 fn resident_bytes() -> u64 {

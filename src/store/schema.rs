@@ -5,11 +5,12 @@
 
 use super::StoreError;
 use super::former::take_peers;
+use crate::base::limits::USAGE_CUT_SESSIONS;
 use crate::mailbox::FormerPeer;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 /// What this program knows to read and write.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// How a table holds times: the Go tracker's files say it in the column's declared type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,11 +47,12 @@ impl TimeForm {
 /// Go tracker still had.
 pub(super) fn prepare(db: &mut Connection, tag_key: u64) -> Result<Vec<FormerPeer>, StoreError> {
     match version(db)? {
-        Some(VERSION) => return Ok(Vec::new()),
+        Some(VERSION) => return close_up_usage_bases(db).map(|()| Vec::new()),
         Some(found) if found > VERSION => return Err(StoreError::NewerSchema { found, known: VERSION }),
         _ => {}
     }
     let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    number_usage_bases(&change)?;
     for (table, columns) in TABLES {
         create_or_extend(&change, table, columns)?;
     }
@@ -59,6 +61,7 @@ pub(super) fn prepare(db: &mut Connection, tag_key: u64) -> Result<Vec<FormerPee
     let mut note = change.prepare("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)")?;
     note.execute(params!["schema_version", VERSION])?;
     note.execute(params!["tag_key", tag_key.cast_signed()])?;
+    change.execute("UPDATE meta SET value = ?1 WHERE key = 'schema_version'", [VERSION])?;
     drop(note);
     change.execute("INSERT OR IGNORE INTO meta VALUES ('first_start', unixepoch())", [])?;
     let former = if has_table(&change, "peers")? { take_peers(&change)? } else { Vec::new() };
@@ -84,9 +87,7 @@ fn has_table(db: &Connection, table: &str) -> rusqlite::Result<bool> {
 
 fn create_or_extend(change: &Transaction<'_>, table: &str, columns: &[&str]) -> rusqlite::Result<()> {
     if !has_table(change, table)? {
-        // Rows that are their key: one tree instead of two, because one of these is written for every session.
-        let form = if table == "usage_base" { " WITHOUT ROWID" } else { "" };
-        return change.execute_batch(&format!("CREATE TABLE {table} ({}){form}", columns.join(", ")));
+        return change.execute_batch(&format!("CREATE TABLE {table} ({})", columns.join(", ")));
     }
     let mut names = change.prepare("SELECT name FROM pragma_table_info(?1)")?;
     let known = names.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
@@ -98,6 +99,41 @@ fn create_or_extend(change: &Transaction<'_>, table: &str, columns: &[&str]) -> 
         change.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column}"))?;
     }
     Ok(())
+}
+
+/// Version 1 found a session by its name. Now it has a number, so that one cut writes neighbours.
+fn number_usage_bases(change: &Transaction<'_>) -> rusqlite::Result<()> {
+    match has_table(change, "usage_base")? {
+        true => change.execute_batch(&renumbered("user_id, entry, peer_id")),
+        false => Ok(()),
+    }
+}
+
+/// The numbers of sessions decide how much memory they take. Where most of them are of sessions long gone, those that
+/// are left get new ones.
+fn close_up_usage_bases(db: &mut Connection) -> Result<(), StoreError> {
+    let sql = "SELECT ifnull(min(place), 0) < 0 OR ifnull(max(place), 0) > 2 * count(*) + ?1 FROM usage_base";
+    if db.query_row(sql, [USAGE_CUT_SESSIONS as i64], |row| row.get(0))? {
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change.execute_batch(&renumbered("place"))?;
+        change.commit()?;
+    }
+    Ok(())
+}
+
+/// SQL that writes all sessions anew, numbered from 0 in an order.
+fn renumbered(order: &str) -> String {
+    let columns =
+        TABLES.iter().find(|(table, _)| *table == "usage_base").map(|(_, columns)| columns.join(", "));
+    let columns = columns.unwrap_or_default();
+    format!(
+        "ALTER TABLE usage_base RENAME TO usage_base_before;
+         CREATE TABLE usage_base ({columns});
+         INSERT INTO usage_base
+             SELECT row_number() OVER (ORDER BY {order}) - 1, user_id, entry, peer_id, uploaded, downloaded, seen
+             FROM usage_base_before ORDER BY {order};
+         DROP TABLE usage_base_before;"
+    )
 }
 
 /// The Go tracker adds a row for every announce it could not deliver; we keep one row for each user.
@@ -167,13 +203,13 @@ const TABLES: [(&str, &[&str]); 9] = [
     (
         "usage_base",
         &[
+            "place INTEGER PRIMARY KEY",
             "user_id TEXT",
             "entry BLOB",
             "peer_id BLOB",
             "uploaded INTEGER",
             "downloaded INTEGER",
             "seen INTEGER",
-            "PRIMARY KEY (user_id, entry, peer_id)",
         ],
     ),
     ("swarm_slice", &["slice INTEGER PRIMARY KEY", "taken_at INTEGER", "snapshot BLOB"]),

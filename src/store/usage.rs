@@ -7,6 +7,7 @@ use crate::base::limits::{BATCH_ITEM_BYTES_MAX, BATCH_USERS_MAX};
 use crate::base::{PeerId, SwarmKey, UnixSeconds};
 use crate::mailbox::{Base, Cut, StoredSession, UsageBatch, UsageItem, UsageReport};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
 
 /// Adds a cut: bytes to the pool, bases beside them. Both or neither, by the transaction it is part of.
 pub(super) fn add_cut(
@@ -18,35 +19,36 @@ pub(super) fn add_cut(
     if cut.forget_bases {
         db.execute("DELETE FROM usage_base", [])?;
     }
-    // In the order of the table, so that neighbours are written together.
-    let mut rows: Vec<_> = cut.rows.iter().collect();
-    rows.sort_unstable_by(|a, b| (&a.user, a.entry, a.peer_id.0).cmp(&(&b.user, b.entry, b.peer_id.0)));
-    let mut keep = db.prepare_cached("INSERT OR REPLACE INTO usage_base VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let mut drop =
-        db.prepare_cached("DELETE FROM usage_base WHERE user_id = ?1 AND entry = ?2 AND peer_id = ?3")?;
+    let mut keep =
+        db.prepare_cached("INSERT OR REPLACE INTO usage_base VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut drop = db.prepare_cached("DELETE FROM usage_base WHERE place = ?1")?;
+    let mut sums = HashMap::<&str, [u64; 2]>::new();
+    // They come in the order of the table, so that neighbours are written together.
+    for row in &cut.rows {
+        match row.base {
+            Some(Base { uploaded, downloaded, seen }) => keep.execute(params![
+                row.place,
+                &*row.user,
+                &row.entry.0[..],
+                &row.peer_id.0[..],
+                signed(uploaded),
+                signed(downloaded),
+                signed(seen)
+            ])?,
+            None => drop.execute([row.place])?,
+        };
+        if (row.uploaded, row.downloaded) != (0, 0) {
+            let sum = sums.entry(&row.user).or_default();
+            *sum = [sum[0].saturating_add(row.uploaded), sum[1].saturating_add(row.downloaded)];
+        }
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable();
     let mut added = [0_u64; 2];
-    for of_user in rows.chunk_by(|a, b| a.user == b.user) {
-        let mut sum = [0_u64; 2];
-        for row in of_user {
-            sum = [sum[0].saturating_add(row.uploaded), sum[1].saturating_add(row.downloaded)];
-            let (user, entry, peer) = (&*row.user, &row.entry.0[..], &row.peer_id.0[..]);
-            match row.base {
-                Some(Base { uploaded, downloaded, seen }) => keep.execute(params![
-                    user,
-                    entry,
-                    peer,
-                    signed(uploaded),
-                    signed(downloaded),
-                    signed(seen)
-                ])?,
-                None => drop.execute(params![user, entry, peer])?,
-            };
-        }
-        if sum != [0; 2] {
-            let sum = sum.map(|bytes| bytes.min(BYTES_MAX));
-            add_to_pool(db, &of_user[0].user, sum, at, form)?;
-            added = [added[0].saturating_add(sum[0]), added[1].saturating_add(sum[1])];
-        }
+    for (user, sum) in sums {
+        let sum = sum.map(|bytes| bytes.min(BYTES_MAX));
+        add_to_pool(db, user, sum, at, form)?;
+        added = [added[0].saturating_add(sum[0]), added[1].saturating_add(sum[1])];
     }
     Ok(added)
 }
@@ -220,16 +222,18 @@ pub(super) fn report(db: &Connection) -> rusqlite::Result<UsageReport> {
 /// Every stored session that can be read.
 pub(super) fn sessions(db: &Connection) -> rusqlite::Result<Vec<StoredSession>> {
     let mut statement =
-        db.prepare("SELECT user_id, entry, peer_id, uploaded, downloaded, seen FROM usage_base")?;
+        db.prepare("SELECT user_id, entry, peer_id, uploaded, downloaded, seen, place FROM usage_base")?;
     let mut rows = statement.query([])?;
     let mut sessions = Vec::new();
     while let Some(row) = rows.next()? {
         let twenty = |column| -> rusqlite::Result<Option<[u8; 20]>> {
             Ok(row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok()))
         };
-        let (Some(entry), Some(peer_id)) = (twenty(1)?, twenty(2)?) else { continue };
+        let place = row.get_ref(6)?.as_i64().ok().and_then(|place| u32::try_from(place).ok());
+        let (Some(entry), Some(peer_id), Some(place)) = (twenty(1)?, twenty(2)?, place) else { continue };
         let base = Base { uploaded: natural(row, 3)?, downloaded: natural(row, 4)?, seen: natural(row, 5)? };
         sessions.push(StoredSession {
+            place,
             user: text(row, 0)?,
             entry: SwarmKey(entry),
             peer_id: PeerId(peer_id),

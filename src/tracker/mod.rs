@@ -10,6 +10,7 @@ mod invariants;
 pub mod large;
 pub mod leaves;
 pub mod listing;
+mod marks;
 mod ranks;
 pub mod rate;
 mod sessions;
@@ -321,6 +322,13 @@ impl Tracker {
         });
         // Without a use of what was read, nothing would be.
         std::hint::black_box(read);
+    }
+
+    /// The same for the accounts: the entry, the client and the user of each.
+    pub fn foresee_accounts<'a>(&self, announces: impl Iterator<Item = (SwarmKey, PeerId, &'a str)>) {
+        if let Some(usage) = self.usage.as_ref().filter(|_| self.is_accounting) {
+            usage.foresee(announces);
+        }
     }
 
     /// The counts of one swarm. `None`: the hash is not served here.

@@ -4,12 +4,13 @@
 //! the store, together with the counters it leads up to. A cut that has not reached the disk comes back and is added
 //! again, so that a byte is always in exactly one place. What clients report is taken as it is.
 
-use super::sessions::{SEATS_UNKNOWN, Session, SessionKey, Sessions};
-use super::users::Users;
+use super::FORESEEN_MAX;
+use super::marks::Marks;
+use super::sessions::{Hash, SEATS_UNKNOWN, Session, Sessions};
+use super::users::{Users, seeded_hash};
 use crate::base::limits::{USAGE_CUT_SESSIONS, USAGE_SESSIONS_MAX, USER_SESSIONS_MAX};
 use crate::base::{Millis, PeerId, SwarmKey};
 use crate::wire::announce::{AnnounceRequest, Event};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a session is measured against.
@@ -26,6 +27,8 @@ pub struct Base {
 /// A session as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredSession {
+    /// The number under which it is stored.
+    pub place: u32,
     /// Whose.
     pub user: String,
     /// The key of the torrent's entry.
@@ -39,6 +42,8 @@ pub struct StoredSession {
 /// What one session adds to a cut.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CutRow {
+    /// The number under which the session is stored. Whatever else is stored there is over.
+    pub place: u32,
     /// Whose session.
     pub user: Arc<str>,
     /// The key of the torrent's entry.
@@ -81,11 +86,15 @@ pub(super) struct Seat {
 pub(super) struct Usage {
     sessions: Sessions,
     users: Users,
-    /// Sessions with something for the next cut, oldest first, each once.
-    changed: VecDeque<u32>,
+    /// Sessions with something for the next cut.
+    changed: Marks,
+    /// Sessions without a base that a cut has told of. They keep their places until the disk has forgotten them.
+    leaving: Vec<u32>,
     seed: u64,
     /// Seconds of accounting when the monotonic clock was 0, modulo 2^64.
     epoch: u64,
+    /// The second of accounting from which sessions count theirs.
+    origin: u64,
     ttl_s: u64,
     sessions_max: usize,
     /// Fresh bytes of all sessions: up, down.
@@ -114,9 +123,12 @@ impl Usage {
         let mut usage = Self {
             sessions: Sessions::new(seed),
             users: Users::default(),
-            changed: VecDeque::new(),
+            changed: Marks::default(),
+            leaving: Vec::new(),
             seed,
             epoch: started.wrapping_sub(mono / 1000),
+            // What is older is over, and it does not matter by how much.
+            origin: started.saturating_sub(u64::from(ttl_s) + 1),
             ttl_s: u64::from(ttl_s),
             sessions_max: sessions_max.min(USAGE_SESSIONS_MAX as u64) as usize,
             fresh: [0; 2],
@@ -126,7 +138,9 @@ impl Usage {
             turned_away: 0,
             cursor: 0,
         };
-        stored.iter().for_each(|session| usage.restore(session));
+        let mut in_order: Vec<_> = stored.iter().collect();
+        in_order.sort_by_key(|session| session.place);
+        in_order.into_iter().for_each(|session| usage.restore(session));
         usage
     }
 
@@ -168,33 +182,33 @@ impl Usage {
     /// One announce that was served.
     pub fn count(&mut self, now: Millis, user: &str, seat: &Seat, request: &AnnounceRequest) {
         let now_s = self.seconds(now);
-        let known = self.users.find(self.seed, user);
-        let key = |user: u32, entry: SwarmKey| SessionKey { user, entry, peer_id: request.peer_id };
-        let found = known.and_then(|user| self.sessions.find(&key(user, seat.entry)));
+        let visitor =
+            Visitor { user, hash: seeded_hash(self.seed, user.as_bytes()), peer_id: &request.peer_id };
+        let found = self.find(&visitor, &seat.entry);
         let measured = found.filter(|&at| self.is_measured(at, now_s)).or_else(|| {
-            let user = known?;
-            let former = self.sessions.find(&key(user, seat.former?))?;
-            self.is_measured(former, now_s).then(|| self.carry_over(former, key(user, seat.entry)))
+            let former = self.find(&visitor, &seat.former?)?;
+            self.is_measured(former, now_s).then(|| self.carry_over(former, found, &seat.entry))
         });
         let stopped = request.event == Event::Stopped;
         let reported = [request.uploaded, request.downloaded];
-        let at = match measured {
-            Some(at) => at,
+        let (at, known) = match measured {
+            Some(at) => (at, true),
             None if stopped => return,
             None => {
-                let Some(at) = self.begin(user, found, &key(0, seat.entry)) else { return };
-                let session = self.sessions.at_mut(at);
-                (session.has_base, session.seats, session.last) = (true, 0, reported);
-                at
+                let Some(at) = self.begin(&visitor, found, &seat.entry) else { return };
+                (at, false)
             }
         };
-        let session = self.sessions.at_mut(at);
+        let (session, fresh) = self.sessions.counted_mut(at);
+        let mut seats = session.seats();
+        if !known {
+            (seats, session.last) = (0, reported);
+        }
         for (way, now) in reported.into_iter().enumerate() {
             if now >= session.last[way] {
-                let delta = now - session.last[way];
-                let room = BYTES_MAX - session.fresh[way];
-                session.fresh[way] += delta.min(room);
-                self.fresh[way] = self.fresh[way].saturating_add(delta.min(room));
+                let delta = (now - session.last[way]).min(BYTES_MAX - fresh[way]);
+                fresh[way] += delta;
+                self.fresh[way] = self.fresh[way].saturating_add(delta);
                 session.last[way] = now;
             } else if request.event == Event::Started {
                 session.last[way] = now;
@@ -202,13 +216,29 @@ impl Usage {
             // Else the packet is late, and what it says was counted already.
         }
         session.seen = now_s;
-        if stopped {
-            session.seats &= !seat.bit;
-            session.has_base = session.seats != 0;
-        } else {
-            session.seats |= seat.bit;
+        session.seat(if stopped { seats & !seat.bit } else { seats | seat.bit });
+        self.changed.insert(at);
+    }
+
+    /// Reads what announces that are about to be served will need, step by step for all of them, and changes nothing.
+    /// Each is an entry, a client and a user.
+    pub fn foresee<'a>(&self, announces: impl Iterator<Item = (SwarmKey, PeerId, &'a str)>) {
+        let mut places = [u32::MAX; FORESEEN_MAX];
+        let mut count = 0;
+        for (place, (entry, peer_id, user)) in places.iter_mut().zip(announces) {
+            let hash = self.sessions.hash(seeded_hash(self.seed, user.as_bytes()), &entry, &peer_id);
+            *place = self.sessions.likely(hash).unwrap_or(u32::MAX);
+            count += 1;
         }
-        self.mark(at);
+        let mut read = 0;
+        for place in &mut places[..count] {
+            let (byte, user) = self.sessions.peek(*place).unwrap_or((0, u32::MAX));
+            (read, *place) = (read ^ byte, user);
+        }
+        let ids = places[..count].iter().filter_map(|user| self.users.peek(*user)?.first());
+        let read = ids.fold(read, |read, byte| read ^ byte);
+        // Without a use of what was read, nothing would be.
+        std::hint::black_box(read);
     }
 
     /// Looks for sessions that are over, `budget` places at most.
@@ -220,25 +250,22 @@ impl Usage {
             let over = self
                 .sessions
                 .taken(self.cursor)
-                .is_some_and(|session| session.has_base && self.is_over_age(session, now_s));
+                .is_some_and(|session| session.has_base() && self.is_over_age(session, now_s));
             if over {
-                self.sessions.at_mut(self.cursor).has_base = false;
-                self.mark(self.cursor);
+                self.sessions.at_mut(self.cursor).seat(0);
+                self.changed.insert(self.cursor);
             }
         }
     }
 
-    /// Takes what has changed since the last cut; the oldest changes if there are many. Nothing while another cut is
-    /// under way, unless it is the last one.
+    /// Takes what has changed since the last cut; of many the next in their turn. Nothing while another cut is under
+    /// way, unless it is the last one.
     pub fn cut(&mut self, is_last: bool) -> Option<Cut> {
         if !self.is_changed() || self.unanswered > 0 && !is_last {
             return None;
         }
-        let count = self.changed.len().min(USAGE_CUT_SESSIONS);
-        let mut rows = Vec::with_capacity(count);
-        for at in self.changed.drain(..count).collect::<Vec<_>>() {
-            rows.push(self.take(at));
-        }
+        let places = self.changed.take(USAGE_CUT_SESSIONS);
+        let rows = places.into_iter().map(|at| self.take(at)).collect();
         let cut = Cut {
             rows,
             forget_bases: std::mem::take(&mut self.forget_bases),
@@ -253,6 +280,7 @@ impl Usage {
         self.unanswered -= cuts;
         if self.unanswered == 0 {
             self.handed = [0; 2];
+            self.release();
         }
     }
 
@@ -262,19 +290,17 @@ impl Usage {
         self.unanswered -= 1;
         self.forget_bases |= cut.forget_bases;
         for row in cut.rows {
-            let user = self.users.find_or_add(self.seed, &row.user);
-            let key = SessionKey { user, entry: row.entry, peer_id: row.peer_id };
-            let at = self.sessions.find(&key).unwrap_or_else(|| {
-                self.users.took_up(user);
-                self.sessions.add(key)
-            });
+            let at = self.place_of(&row);
             for (way, bytes) in [row.uploaded, row.downloaded].into_iter().enumerate() {
-                let session = self.sessions.at_mut(at);
-                session.fresh[way] = session.fresh[way].saturating_add(bytes).min(BYTES_MAX);
+                let (_, fresh) = self.sessions.counted_mut(at);
+                fresh[way] = fresh[way].saturating_add(bytes).min(BYTES_MAX);
                 self.fresh[way] = self.fresh[way].saturating_add(bytes);
                 self.handed[way] = self.handed[way].saturating_sub(bytes);
             }
-            self.mark(at);
+            self.changed.insert(at);
+        }
+        if self.unanswered == 0 {
+            self.release();
         }
     }
 
@@ -282,109 +308,180 @@ impl Usage {
     pub fn end(&mut self) {
         self.forget_bases = true;
         for at in 0..self.sessions.places() as u32 {
-            let Some(session) = self.sessions.taken(at) else { continue };
-            if session.is_changed {
-                self.sessions.at_mut(at).has_base = false;
-            } else {
-                self.forget(at);
+            if self.sessions.taken(at).is_none() {
+                continue;
             }
+            self.sessions.at_mut(at).seat(0);
+            if !self.changed.contains(at) {
+                self.leaving.push(at);
+            }
+        }
+        if self.unanswered == 0 {
+            self.release();
         }
     }
 
     /// One session as it was stored. Nobody knows any more over which families and hashes its client announces, so
     /// that it is kept until it expires.
     fn restore(&mut self, stored: &StoredSession) {
-        let user = self.users.find_or_add(self.seed, &stored.user);
-        let key = SessionKey { user, entry: stored.entry, peer_id: stored.peer_id };
-        if self.sessions.find(&key).is_some() {
+        let place = stored.place;
+        if (place as usize) < self.sessions.places() || place as usize >= PLACES_MAX {
             return;
         }
+        let hash = seeded_hash(self.seed, stored.user.as_bytes());
+        let visitor = Visitor { user: &stored.user, hash, peer_id: &stored.peer_id };
+        let rival = self.find(&visitor, &stored.entry);
+        let user = self.users.find_or_add(hash, &stored.user);
         self.users.took_up(user);
-        let at = self.sessions.add(key);
-        let session = self.sessions.at_mut(at);
-        (session.has_base, session.seats, session.seen) = (true, SEATS_UNKNOWN, stored.base.seen);
+        let hash = self.sessions.hash(hash, &stored.entry, &stored.peer_id);
+        self.sessions.add_at(place, hash, user, stored.entry, stored.peer_id);
+        let session = self.sessions.at_mut(place);
+        session.seat(SEATS_UNKNOWN);
+        session.seen = u32::try_from(stored.base.seen.saturating_sub(self.origin)).unwrap_or(u32::MAX);
         session.last = [stored.base.uploaded, stored.base.downloaded];
+        // A crash between two cuts can leave a session under its former number too. The later one is right.
+        if let Some(rival) = rival {
+            let former =
+                if self.sessions.at(rival).seen > self.sessions.at(place).seen { place } else { rival };
+            self.sessions.unlist(hash, former);
+            self.sessions.at_mut(former).seat(0);
+            self.changed.insert(former);
+        }
     }
 
-    fn is_measured(&self, at: u32, now_s: u64) -> bool {
+    #[inline]
+    fn find(&self, visitor: &Visitor<'_>, entry: &SwarmKey) -> Option<u32> {
+        let hash = self.sessions.hash(visitor.hash, entry, visitor.peer_id);
+        self.sessions.find(hash, |session| {
+            session.entry == *entry
+                && session.peer_id == *visitor.peer_id
+                && self.users.is(session.user(), visitor.user)
+        })
+    }
+
+    fn is_measured(&self, at: u32, now_s: u32) -> bool {
         let session = self.sessions.at(at);
-        session.has_base && !self.is_over_age(session, now_s)
+        session.has_base() && !self.is_over_age(session, now_s)
     }
 
-    fn is_over_age(&self, session: &Session, now_s: u64) -> bool {
-        now_s.saturating_sub(session.seen) > self.ttl_s
+    fn is_over_age(&self, session: &Session, now_s: u32) -> bool {
+        u64::from(now_s.saturating_sub(session.seen)) > self.ttl_s
     }
 
-    fn seconds(&self, now: Millis) -> u64 {
-        self.epoch.wrapping_add(now / 1000)
+    /// Seconds of accounting since the origin.
+    fn seconds(&self, now: Millis) -> u32 {
+        u32::try_from(self.epoch.wrapping_add(now / 1000).wrapping_sub(self.origin)).unwrap_or(u32::MAX)
     }
 
     /// A session for a client that has none to be measured against; `found` is one that only waits for a cut. `None`
     /// when there are too many.
-    fn begin(&mut self, user: &str, found: Option<u32>, key: &SessionKey) -> Option<u32> {
+    fn begin(&mut self, visitor: &Visitor<'_>, found: Option<u32>, entry: &SwarmKey) -> Option<u32> {
         if found.is_some() {
             return found;
         }
-        let known = self.users.find(self.seed, user);
+        let known = self.users.find(visitor.hash, visitor.user);
         let of_user = known.map_or(0, |user| self.users.sessions(user));
         if self.sessions.len() >= self.sessions_max || of_user >= USER_SESSIONS_MAX {
             self.turned_away += 1;
             return None;
         }
-        let user = self.users.find_or_add(self.seed, user);
+        let user = known.unwrap_or_else(|| self.users.find_or_add(visitor.hash, visitor.user));
+        Some(self.add(user, *entry, *visitor.peer_id))
+    }
+
+    fn add(&mut self, user: u32, entry: SwarmKey, peer_id: PeerId) -> u32 {
         self.users.took_up(user);
-        Some(self.sessions.add(SessionKey { user, ..*key }))
+        let hash = self.sessions.hash(self.users.hash(user), &entry, &peer_id);
+        self.sessions.add(hash, user, entry, peer_id)
     }
 
-    /// The swarm of a v1 hash has become a part of a hybrid's entry: what its sessions are measured against goes on.
-    fn carry_over(&mut self, former: u32, key: SessionKey) -> u32 {
-        let Session { last, seats, seen, .. } = *self.sessions.at(former);
-        let at = self.sessions.find(&key).unwrap_or_else(|| {
-            self.users.took_up(key.user);
-            self.sessions.add(key)
-        });
-        let session = self.sessions.at_mut(at);
-        (session.has_base, session.last, session.seats, session.seen) = (true, last, seats, seen);
-        self.sessions.at_mut(former).has_base = false;
-        // In this order, so that no cut forgets the one without having the other.
-        self.mark(at);
-        self.mark(former);
-        at
-    }
-
-    fn mark(&mut self, at: u32) {
-        let session = self.sessions.at_mut(at);
-        if !session.is_changed {
-            session.is_changed = true;
-            self.changed.push_back(at);
+    /// The swarm of a v1 hash has become a part of a hybrid's entry: the session takes the entry's name and keeps its
+    /// place, so that what is stored of it changes at one instant. One that had the name and is not measured takes the
+    /// former name until the next cut: its bytes are the same user's.
+    fn carry_over(&mut self, former: u32, found: Option<u32>, entry: &SwarmKey) -> u32 {
+        let before = self.sessions.at(former).entry;
+        if let Some(found) = found {
+            self.rename(found, entry, None);
         }
+        self.rename(former, &before, Some(entry));
+        if let Some(found) = found {
+            let hash = self.hash_of(former, &before);
+            let session = self.sessions.at_mut(found);
+            session.entry = before;
+            session.seat(0);
+            self.sessions.list(hash, found);
+            self.changed.insert(found);
+        }
+        self.changed.insert(former);
+        former
+    }
+
+    /// A session is no longer found by one entry, and is by another.
+    fn rename(&mut self, at: u32, from: &SwarmKey, to: Option<&SwarmKey>) {
+        self.sessions.unlist(self.hash_of(at, from), at);
+        if let Some(to) = to {
+            self.sessions.at_mut(at).entry = *to;
+            self.sessions.list(self.hash_of(at, to), at);
+        }
+    }
+
+    fn hash_of(&self, at: u32, entry: &SwarmKey) -> Hash {
+        let session = self.sessions.at(at);
+        self.sessions.hash(self.users.hash(session.user()), entry, &session.peer_id)
     }
 
     /// A changed session's part of a cut.
     fn take(&mut self, at: u32) -> CutRow {
-        let session = self.sessions.at_mut(at);
-        let [uploaded, downloaded] = std::mem::take(&mut session.fresh);
-        session.is_changed = false;
-        let base = Base { uploaded: session.last[0], downloaded: session.last[1], seen: session.seen };
-        let base = session.has_base.then_some(base);
-        let SessionKey { user, entry, peer_id } = session.key;
+        let (session, fresh) = self.sessions.counted_mut(at);
+        let [uploaded, downloaded] = std::mem::take(fresh);
+        let [last_up, last_down] = session.last;
+        let seen = self.origin + u64::from(session.seen);
+        let base = session.has_base().then_some(Base { uploaded: last_up, downloaded: last_down, seen });
+        let (user, entry, peer_id) = (self.users.id(session.user()).clone(), session.entry, session.peer_id);
         for (way, bytes) in [uploaded, downloaded].into_iter().enumerate() {
             self.fresh[way] = self.fresh[way].saturating_sub(bytes);
             self.handed[way] = self.handed[way].saturating_add(bytes);
         }
-        let row = CutRow { user: self.users.id(user).clone(), entry, peer_id, uploaded, downloaded, base };
         if base.is_none() {
-            self.forget(at);
+            self.leaving.push(at);
         }
-        row
+        CutRow { place: at, user, entry, peer_id, uploaded, downloaded, base }
     }
 
-    fn forget(&mut self, at: u32) {
-        let user = self.sessions.at(at).key.user;
-        self.sessions.remove(at);
-        self.users.gave_up(self.seed, user);
+    /// Where bytes that come back belong: to their session, which has kept its place unless it has another name now.
+    fn place_of(&mut self, row: &CutRow) -> u32 {
+        let here = self.sessions.taken(row.place).map(Session::user);
+        if here.is_some_and(|user| self.users.is(user, &row.user)) {
+            return row.place;
+        }
+        debug_assert!(false, "places are kept until the disk has answered");
+        let user = self.users.find_or_add(seeded_hash(self.seed, row.user.as_bytes()), &row.user);
+        self.add(user, row.entry, row.peer_id)
     }
+
+    /// No cut is under way: places of which the disk knows nothing any more are vacant.
+    fn release(&mut self) {
+        for at in std::mem::take(&mut self.leaving) {
+            let gone = |session: &Session| !session.has_base() && !self.changed.contains(at);
+            if !self.sessions.taken(at).is_some_and(gone) {
+                continue;
+            }
+            let (user, entry) = (self.sessions.at(at).user(), self.sessions.at(at).entry);
+            self.sessions.remove(self.hash_of(at, &entry), at);
+            self.users.gave_up(user);
+        }
+    }
+}
+
+/// Who announces.
+struct Visitor<'a> {
+    user: &'a str,
+    /// Of the user.
+    hash: u64,
+    peer_id: &'a PeerId,
 }
 
 /// Counters and sums are 63 bits, as SQLite has them.
 const BYTES_MAX: u64 = i64::MAX as u64;
+/// Stored numbers are below this; an opened database has none that is out of proportion.
+const PLACES_MAX: usize = 4 * USAGE_SESSIONS_MAX;

@@ -15,22 +15,24 @@ pub(super) struct Users {
 #[derive(Debug)]
 struct User {
     id: Arc<str>,
+    /// Of the id, keyed.
+    hash: u64,
     sessions: u32,
 }
 
 impl Users {
-    /// The number of a user.
+    /// The number of the user whose id has this hash.
     #[inline]
-    pub fn find(&self, seed: u64, id: &str) -> Option<u32> {
-        self.index.find(hash(seed, id), |&at| &*self.users[at as usize].id == id).copied()
+    pub fn find(&self, hash: u64, id: &str) -> Option<u32> {
+        self.index.find(hash, |&at| self.is(at, id)).copied()
     }
 
     /// The number of a user, which is new if nobody had this id.
-    pub fn find_or_add(&mut self, seed: u64, id: &str) -> u32 {
-        if let Some(known) = self.find(seed, id) {
+    pub fn find_or_add(&mut self, hash: u64, id: &str) -> u32 {
+        if let Some(known) = self.find(hash, id) {
             return known;
         }
-        let user = User { id: id.into(), sessions: 0 };
+        let user = User { id: id.into(), hash, sessions: 0 };
         let at = match self.vacant.pop() {
             Some(at) => {
                 self.users[at as usize] = user;
@@ -42,13 +44,24 @@ impl Users {
             }
         };
         let users = &self.users;
-        self.index.insert_unique(hash(seed, id), at, |&at| hash(seed, &users[at as usize].id));
+        self.index.insert_unique(hash, at, |&at| users[at as usize].hash);
         at
+    }
+
+    /// Whether a number is that of a user.
+    #[inline]
+    pub fn is(&self, at: u32, id: &str) -> bool {
+        &*self.users[at as usize].id == id
     }
 
     /// The id of a user that has sessions.
     pub fn id(&self, at: u32) -> &Arc<str> {
         &self.users[at as usize].id
+    }
+
+    /// The hash of a user's id.
+    pub fn hash(&self, at: u32) -> u64 {
+        self.users[at as usize].hash
     }
 
     /// How many sessions a user has.
@@ -63,32 +76,33 @@ impl Users {
     }
 
     /// One less; with the last one the user is forgotten.
-    pub fn gave_up(&mut self, seed: u64, at: u32) {
+    pub fn gave_up(&mut self, at: u32) {
         let user = &mut self.users[at as usize];
         user.sessions -= 1;
         if user.sessions > 0 {
             return;
         }
-        if let Ok(entry) = self.index.find_entry(hash(seed, &user.id), |&known| known == at) {
+        if let Ok(entry) = self.index.find_entry(user.hash, |&known| known == at) {
             entry.remove();
         }
         self.vacant.push(at);
     }
-}
 
-#[inline]
-fn hash(seed: u64, id: &str) -> u64 {
-    seeded_hash(seed, id.as_bytes())
+    /// Where the id of a user lies; nowhere if nobody has the number.
+    #[inline]
+    pub fn peek(&self, at: u32) -> Option<&[u8]> {
+        self.users.get(at as usize).map(|user| user.id.as_bytes())
+    }
 }
 
 /// A keyed hash of bytes that strangers have chosen.
 #[inline]
 pub fn seeded_hash(seed: u64, bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(seed ^ bytes.len() as u64, |hash, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        fold(hash ^ u64::from_le_bytes(word), seed | 1)
-    })
+    let (words, rest) = bytes.as_chunks::<8>();
+    let start = seed ^ bytes.len() as u64;
+    let hash = words.iter().fold(start, |hash, word| fold(hash ^ u64::from_le_bytes(*word), seed | 1));
+    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    fold(hash ^ last, seed.rotate_left(32) | 1)
 }
 
 /// A product of 128 bits, folded to 64.

@@ -36,8 +36,8 @@ struct Measured {
 #[derive(Default)]
 pub struct Accounts {
     sessions: HashMap<Key, Session>,
-    /// Every base on disk, whoever's.
-    bases: HashMap<(String, Key), Base>,
+    /// Every base on disk, whoever's, by its number.
+    bases: HashMap<u32, (String, Key, Base)>,
     /// What was taken and not committed yet.
     held: Vec<Cut>,
     ttl_s: u64,
@@ -138,10 +138,11 @@ impl Accounts {
             return (count, held);
         }
         for row in held.iter().flat_map(|cut| &cut.rows) {
-            let key = (row.user.to_string(), key_of(row));
             match row.base {
-                Some(base) => drop(self.bases.insert(key, base)),
-                None => drop(self.bases.remove(&key)),
+                Some(base) => {
+                    drop(self.bases.insert(row.place, (row.user.to_string(), key_of(row), base)));
+                }
+                None => drop(self.bases.remove(&row.place)),
             }
         }
         (count, Vec::new())
@@ -163,14 +164,15 @@ impl Accounts {
     fn crashed(&mut self, now: Now) -> Vec<StoredSession> {
         self.seen.1 += 1;
         (self.sessions, self.held) = (HashMap::new(), Vec::new());
-        let latest = self.bases.values().map(|base| base.seen).max().unwrap_or(0);
-        for ((_, key), base) in self.bases.iter().filter(|((user, _), _)| user == FOLLOWED) {
+        let latest = self.bases.values().map(|(_, _, base)| base.seen).max().unwrap_or(0);
+        for (_, key, base) in self.bases.values().filter(|(user, _, _)| user == FOLLOWED) {
             let last = [base.uploaded, base.downloaded];
             let seen_s = now.mono / 1000 - (latest - base.seen);
             let base = Some(Measured { last, seen_s, families: None });
             self.sessions.insert(*key, Session { base, fresh: [0; 2] });
         }
-        let stored = self.bases.iter().map(|((user, (entry, peer_id)), base)| StoredSession {
+        let stored = self.bases.iter().map(|(place, (user, (entry, peer_id), base))| StoredSession {
+            place: *place,
             user: user.clone(),
             entry: weightless::base::SwarmKey(*entry),
             peer_id: weightless::base::PeerId(*peer_id),

@@ -98,9 +98,9 @@ fn a_newer_schema_is_refused_untouched() {
     let (_directory, path) = place();
     Desk::file(&path).close();
     let db = Connection::open(&path).expect("opens");
-    db.execute("UPDATE meta SET value = 2 WHERE key = 'schema_version'", []).expect("updates");
+    db.execute("UPDATE meta SET value = 3 WHERE key = 'schema_version'", []).expect("updates");
     drop(db);
-    assert!(matches!(try_open(&path), Err(StoreError::NewerSchema { found: 2, known: 1 })));
+    assert!(matches!(try_open(&path), Err(StoreError::NewerSchema { found: 3, known: 2 })));
 }
 
 /// The tables of the Go tracker with rows of every odd kind.

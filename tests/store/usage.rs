@@ -4,14 +4,16 @@ use super::support::*;
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
-use weightless::base::limits::{BATCH_ITEM_BYTES_MAX, BATCHES_A_TICK};
+use weightless::base::limits::{BATCH_ITEM_BYTES_MAX, BATCHES_A_TICK, USAGE_CUT_SESSIONS};
 use weightless::base::{PeerId, SwarmKey};
-use weightless::mailbox::{Base, Cut, CutRow, FromHub, FromStore, HubVerdict, ToHub, ToWriter, UsageBatch};
+use weightless::mailbox::{
+    Base, Cut, CutRow, FromHub, FromStore, HubVerdict, StoredSession, ToHub, ToWriter, UsageBatch,
+};
 
 fn row(user: &str, session: u8, uploaded: u64, last: u64) -> CutRow {
     let base = Some(Base { uploaded: last, downloaded: 0, seen: 7 });
     let (entry, peer_id) = (SwarmKey([session; 20]), PeerId([session; 20]));
-    CutRow { user: user.into(), entry, peer_id, uploaded, downloaded: 0, base }
+    CutRow { place: u32::from(session), user: user.into(), entry, peer_id, uploaded, downloaded: 0, base }
 }
 
 fn cut(rows: Vec<CutRow>) -> Cut {
@@ -117,6 +119,69 @@ fn what_is_stored_is_loaded() {
     );
     assert_eq!(session.base, Base { uploaded: 90, downloaded: 0, seen: 7 });
     assert_eq!(desk.loaded.usage.backlog, [10, 0]);
+}
+
+/// Version 1 found sessions by their names.
+#[test]
+fn sessions_of_version_1_get_numbers() {
+    let (_directory, path) = place();
+    let mut desk = Desk::file(&path);
+    desk.flush(cut(vec![row("kept", 9, 10, 90)]));
+    desk.close();
+    let db = Connection::open(&path).expect("opens");
+    db.execute_batch(
+        "DROP TABLE usage_base;
+         CREATE TABLE usage_base (user_id TEXT, entry BLOB, peer_id BLOB, uploaded INTEGER, downloaded INTEGER,
+             seen INTEGER, PRIMARY KEY (user_id, entry, peer_id)) WITHOUT ROWID;
+         UPDATE meta SET value = 1 WHERE key = 'schema_version'",
+    )
+    .expect("as version 1 had it");
+    let mut put = db.prepare("INSERT INTO usage_base VALUES (?1, ?2, ?2, ?3, 5, 7)").expect("SQL");
+    for (user, id, uploaded) in [("b", 1_u8, 10), ("a", 2, 20), ("b", 3, 30)] {
+        put.execute(rusqlite::params![user, [id; 20], uploaded]).expect("written");
+    }
+    drop(put);
+    drop(db);
+    let loaded = |path| {
+        let desk = Desk::file(path);
+        let told =
+            |stored: &StoredSession| (stored.place, stored.user.clone(), stored.peer_id.0[0], stored.base);
+        let sessions = desk.loaded.sessions.iter().map(told).collect::<Vec<_>>();
+        desk.close();
+        sessions
+    };
+    let base = |uploaded| Base { uploaded, downloaded: 5, seen: 7 };
+    let numbered = [(0, "a", 2, base(20)), (1, "b", 1, base(10)), (2, "b", 3, base(30))];
+    let numbered = numbered.map(|(place, user, id, base)| (place, user.to_owned(), id, base));
+    assert_eq!(loaded(&path), numbered);
+    assert_eq!(loaded(&path), numbered, "once");
+    assert_eq!(numbers(&path, "SELECT value FROM meta WHERE key = 'schema_version'"), [2]);
+    assert_eq!(numbers(&path, "SELECT uploaded FROM usage_backlog"), [10], "the rest stays");
+    let mut desk = Desk::file(&path);
+    desk.flush(cut(vec![row("b", 1, 1, 11)]));
+    desk.close();
+    assert_eq!(numbers(&path, "SELECT uploaded FROM usage_base ORDER BY place"), [20, 11, 30]);
+}
+
+/// The highest number decides how much memory sessions take.
+#[test]
+fn numbers_out_of_proportion_are_given_anew() {
+    let (_directory, path) = place();
+    Desk::file(&path).close();
+    let most = 2 * 2 + USAGE_CUT_SESSIONS as i64;
+    for (highest, places) in [(most, [3, most]), (most + 1, [0, 1]), (-1, [0, 1]), (i64::MAX, [0, 1])] {
+        let db = Connection::open(&path).expect("opens");
+        db.execute("DELETE FROM usage_base", []).expect("emptied");
+        let mut put = db.prepare("INSERT INTO usage_base VALUES (?1, 'u', ?2, ?2, 1, 1, 1)").expect("SQL");
+        put.execute(rusqlite::params![3, [1_u8; 20]]).expect("written");
+        put.execute(rusqlite::params![highest, [2_u8; 20]]).expect("written");
+        drop(put);
+        drop(db);
+        let desk = Desk::file(&path);
+        let found: Vec<_> = desk.loaded.sessions.iter().map(|session| i64::from(session.place)).collect();
+        assert_eq!(found, places, "{highest}");
+        desk.close();
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! simulation compares every cut with a naive model.
 
 use crate::desk::*;
-use weightless::base::UserId;
 use weightless::base::limits::{USAGE_CUT_SESSIONS, USER_SESSIONS_MAX};
+use weightless::base::{InfoHashes, UserId};
 use weightless::tracker::upkeep::FlushStep;
 use weightless::tracker::usage::{Base, Cut, StoredSession};
 use weightless::tracker::{Access, Policy};
@@ -72,6 +72,8 @@ fn a_session_lives_as_long_as_a_client() {
     desk.sleep_s(3601);
     desk.minute();
     assert_eq!(bytes(&desk.cuts()[0]), [(0, 0, false)], "swept, and forgotten on disk too");
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
     assert_eq!(desk.tracker.usage_sessions().0, 0);
 }
 
@@ -100,7 +102,108 @@ fn a_stored_session_goes_on_as_if_no_time_had_passed() {
 
 fn stored(row: &weightless::tracker::usage::CutRow) -> StoredSession {
     let base = row.base.expect("a base");
-    StoredSession { user: row.user.to_string(), entry: row.entry, peer_id: row.peer_id, base }
+    StoredSession {
+        place: row.place,
+        user: row.user.to_string(),
+        entry: row.entry,
+        peer_id: row.peer_id,
+        base,
+    }
+}
+
+/// A crash between two cuts can leave a session under two numbers: it goes on from where it was last, and the next cut
+/// forgets the other.
+#[test]
+fn of_a_session_stored_twice_the_later_one_counts() {
+    let at = |place, seen, uploaded| StoredSession {
+        place,
+        ..stored_session(Base { uploaded, downloaded: 0, seen })
+    };
+    for (first, second, gone) in [((0, 70, 500), (9, 60, 100), 9), ((3, 60, 100), (7, 70, 500), 3)] {
+        let stored = [first, second].map(|(place, seen, uploaded)| at(place, seen, uploaded));
+        let mut desk = Desk::open();
+        let now = desk.now();
+        desk.tracker.set_accounting(now, true, &stored);
+        desk.counts("u", up(1, 530));
+        let mut rows = desk.cuts().remove(0).rows;
+        rows.sort_by_key(|row| row.base.is_some());
+        let told: Vec<_> = rows.iter().map(|row| (row.place, row.uploaded, row.base.is_some())).collect();
+        assert_eq!(told, [(gone, 0, false), (if gone == 9 { 0 } else { 7 }, 30, true)]);
+        let now = desk.now();
+        desk.tracker.cuts_stored(now, 1);
+        assert_eq!(desk.tracker.usage_sessions().0, 1);
+    }
+}
+
+/// The number stays, so that there is no moment at which the disk has both names of a session, or none.
+#[test]
+fn a_session_keeps_its_number_when_its_torrent_becomes_a_hybrid() {
+    let mut desk = accounting();
+    let by = |hash, uploaded| AnnounceRequest { uploaded, ..leech(hash, 1) };
+    desk.announce(v4(1), &leech(by_v1(), 1)).expect("open");
+    desk.counts("u", by(by_v1(), 0));
+    desk.counts("u", by(by_v1(), 40));
+    let before = desk.flush().expect("a cut");
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
+    desk.register(InfoHashes::Hybrid(V1, V2), None, 0);
+    desk.counts("u", by(by_v2(), 60));
+    let after = desk.flush().expect("a cut");
+    assert_eq!(bytes(&after), [(20, 0, true)]);
+    assert_eq!((after.rows[0].place, &after.rows[0].entry), (before.rows[0].place, &V2.key()));
+    assert_eq!((before.rows[0].entry, desk.tracker.usage_sessions().0), (V1.key(), 1));
+}
+
+/// The client had been there by the v2 hash before, and had left: what it moved then is not lost either.
+#[test]
+fn a_session_that_is_over_gives_its_name_to_the_one_that_goes_on() {
+    let mut desk = accounting();
+    let by = |hash, uploaded| AnnounceRequest { uploaded, ..leech(hash, 1) };
+    desk.register(InfoHashes::V2(V2), None, 0);
+    desk.counts("u", by(by_v2(), 0));
+    desk.counts("u", with(Event::Stopped, by(by_v2(), 7)));
+    desk.counts("u", by(by_v1(), 40));
+    desk.register(InfoHashes::Hybrid(V1, V2), Some(InfoHashes::V2(V2)), 0);
+    desk.counts("u", by(by_v2(), 60));
+    let cut = desk.flush().expect("a cut");
+    assert_eq!(bytes(&cut), [(7, 0, false), (20, 0, true)]);
+    assert_eq!(cut.rows[1].entry, V2.key());
+    // The cut is lost, and the next says the same.
+    let now = desk.now();
+    desk.tracker.cut_failed(now, cut.clone());
+    assert_eq!(desk.flush().expect("a cut").rows, cut.rows);
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
+    assert_eq!(desk.tracker.usage_sessions().0, 1);
+    desk.counts("u", by(by_v2(), 65));
+    assert_eq!(bytes(&desk.flush().expect("a cut")), [(5, 0, true)]);
+}
+
+/// Its place is another's only once the disk has forgotten it: what a lost cut said comes back to the right one.
+#[test]
+fn a_place_is_not_given_away_before_the_disk_has_forgotten_it() {
+    let mut desk = accounting();
+    desk.counts("u", up(1, 0));
+    desk.counts("u", with(Event::Stopped, up(1, 7)));
+    let lost = desk.flush().expect("a cut");
+    desk.counts("other", up(2, 0));
+    desk.counts("other", up(2, 9));
+    // The first client comes back before that.
+    desk.counts("u", up(1, 100));
+    let now = desk.now();
+    desk.tracker.cut_failed(now, lost);
+    let cut = desk.flush().expect("a cut");
+    let rows: Vec<_> =
+        cut.rows.iter().map(|row| (row.place, &*row.user, row.uploaded, row.base.is_some())).collect();
+    assert_eq!(rows, [(0, "u", 7, true), (1, "other", 9, true)]);
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
+    desk.counts("u", with(Event::Stopped, up(1, 100)));
+    desk.flush().expect("a cut");
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
+    desk.counts("third", up(3, 0));
+    assert_eq!(desk.flush().expect("a cut").rows[0].place, 0, "free by now");
 }
 
 #[test]
@@ -133,6 +236,9 @@ fn a_deleted_session_whose_cut_failed_is_deleted_by_the_next() {
     let now = desk.now();
     desk.tracker.cut_failed(now, lost.clone());
     assert_eq!(desk.flush().expect("a cut").rows, lost.rows);
+    assert_eq!(desk.tracker.usage_sessions(), (1, 0), "its place is kept until the disk has forgotten it");
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
     assert_eq!(desk.tracker.usage_sessions(), (0, 0));
 }
 
@@ -173,7 +279,11 @@ fn all_sessions_together_are_bounded_like_clients() {
     let cut = desk.flush().expect("a cut");
     assert_eq!(cut.rows.len(), 3);
     desk.counts("user-4", up(4, 0));
-    assert_eq!(desk.tracker.usage_sessions(), (3, 1), "a place was free");
+    assert_eq!(desk.tracker.usage_sessions(), (3, 2), "the disk has not forgotten anybody yet");
+    let now = desk.now();
+    desk.tracker.cuts_stored(now, 1);
+    desk.counts("user-4", up(4, 0));
+    assert_eq!(desk.tracker.usage_sessions(), (3, 2), "a place was free");
 }
 
 #[test]
@@ -202,5 +312,5 @@ fn without_passkeys_nothing_is_measured_and_what_was_is_forgotten() {
 
 fn stored_session(base: Base) -> StoredSession {
     let (entry, peer_id) = (key(1).key(), leech(key(1), 1).peer_id);
-    StoredSession { user: "u".to_owned(), entry, peer_id, base }
+    StoredSession { place: 0, user: "u".to_owned(), entry, peer_id, base }
 }
