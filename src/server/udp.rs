@@ -3,6 +3,7 @@
 //! A source that has not shown a valid connection id never receives more bytes than it sent, and what is not this
 //! protocol is not answered at all.
 
+use super::passkeys::user_of;
 use super::{Health, Server};
 use crate::base::limits::{UDP_PEERS_IPV4_MAX, UDP_PEERS_IPV6_MAX};
 use crate::base::{Now, UserId};
@@ -18,13 +19,27 @@ use std::net::{IpAddr, SocketAddr};
 impl Server {
     /// Looks ahead at datagrams that are about to be answered, so that the table's memory is on its way when it is
     /// needed. Nothing is checked, because nothing is changed or answered.
-    pub fn foresee<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
-        self.tracker.foresee(datagrams.filter_map(|(from, bytes)| {
-            if wire::parse_preamble(bytes)?.action != action::ANNOUNCE {
-                return None;
-            }
-            let request = wire::parse_announce(bytes).ok()?.request;
-            Some((request.info_hash.key(), SocketAddr::new(from.ip(), request.port)))
+    pub fn foresee<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])> + Clone) {
+        let announces = datagrams.filter_map(|(from, bytes)| {
+            let is_announce = wire::parse_preamble(bytes)?.action == action::ANNOUNCE;
+            let announce = is_announce.then(|| wire::parse_announce(bytes).ok())??;
+            Some((from, announce))
+        });
+        if self.passkeys.is_some() {
+            let shown = announces.clone().filter_map(|(_, announce)| {
+                let path = wire::url_data_at_once(announce.options)?;
+                let passkey = path.strip_prefix(b"/announce/")?;
+                Some((announce.request, passkey))
+            });
+            self.known_passkeys.foresee(shown.clone().map(|(_, passkey)| passkey));
+            self.tracker.foresee_accounts(shown.filter_map(|(request, passkey)| {
+                let user = std::str::from_utf8(user_of(passkey)?).ok()?;
+                Some((request.info_hash.key(), request.peer_id, user))
+            }));
+        }
+        self.tracker.foresee(announces.map(|(from, announce)| {
+            let request = announce.request;
+            (request.info_hash.key(), SocketAddr::new(from.ip(), request.port))
         }));
     }
 
@@ -171,9 +186,14 @@ impl Server {
     /// The user of the passkey in the options; nobody where passkeys are not in use.
     fn udp_passkey(&mut self, options: &[u8]) -> Result<Option<UserId>, Refusal> {
         let Some(passkeys) = &self.passkeys else { return Ok(None) };
-        self.body.clear();
-        udp_tracker::url_data(options, &mut self.body);
-        let path = self.body.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let whole = udp_tracker::url_data_at_once(options).unwrap_or_else(|| {
+            self.body.clear();
+            udp_tracker::url_data(options, &mut self.body);
+            &self.body
+        });
+        let has_query = whole.contains(&b'?');
+        let path =
+            if has_query { whole.split(|byte| *byte == b'?').next().unwrap_or_default() } else { whole };
         match passkey::passkey_of_path(path, b"/announce") {
             passkey::PathKey::None | passkey::PathKey::OtherPath => Err(Refusal::PasskeyMissing),
             passkey::PathKey::Bad => Err(Refusal::Unauthorized),

@@ -129,6 +129,14 @@ pub fn url_data(options: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The same where it is, if it stands in one option and nothing but padding follows: that is how clients send it.
+#[inline]
+pub fn url_data_at_once(options: &[u8]) -> Option<&[u8]> {
+    let [2, length, after @ ..] = options else { return None };
+    let (data, after) = after.split_at_checked(*length as usize)?;
+    matches!(after, [] | [0, ..]).then_some(data)
+}
+
 /// The hashes of a scrape whose connection id has been verified; the first 74.
 pub fn parse_scrape(datagram: &[u8]) -> Result<impl Iterator<Item = SwarmKey> + '_, BadPacket> {
     let hashes = datagram.get(16..).unwrap_or_default().as_chunks::<20>().0;

@@ -28,6 +28,8 @@ fn announces_come_back_the_same() {
         let mut collected = Vec::new();
         wire::url_data(read.options, &mut collected);
         assert_eq!(collected, url);
+        let at_once = wire::url_data_at_once(read.options);
+        assert_eq!(at_once, (1..=255).contains(&url.len()).then_some(&url[..]), "{}", url.len());
     }
 }
 
