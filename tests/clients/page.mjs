@@ -5,7 +5,7 @@
 // fails if the page violates its policy, logs an error, or asks anything of anybody but its tracker.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 
 const { chromium } = createRequire(process.env.NODE_MODULES + '/')('playwright-core')
 const [scenario, json] = process.argv.slice(2)
@@ -239,6 +239,26 @@ const scenarios = {
     await page.setInputFiles('#folder', given.empty)
     assert.match(await text(page, '#failed'), /no files/)
     return { loose, offline }
+  },
+
+  // Far more data than hashing it may take memory: how much the page's process grew, at most, in MiB.
+  async memory () {
+    const page = await open(given.base + '/#share')
+    const { processInfo } = await (await browser.newBrowserCDPSession()).send('SystemInfo.getProcessInfo')
+    const pages = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id)
+    const mebibytes = (id, field) => readFileSync(`/proc/${id}/status`, 'utf8').match(new RegExp(field + ':\\s*(\\d+)'))[1] / 1024
+    const before = pages.map(id => mebibytes(id, 'VmRSS'))
+    // From here on the kernel keeps the highest value anew.
+    for (const id of pages) writeFileSync(`/proc/${id}/clear_refs`, '5')
+    const found = {}
+    for (const [of, input] of [['file', '#files'], ['folder', '#folder']]) {
+      await page.setInputFiles(input, given[of])
+      await made(page)
+      found[of] = await page.locator('#made-v2').textContent()
+      found[of + ' grown'] = Math.max(...pages.map((id, at) => mebibytes(id, 'VmHWM') - before[at]))
+      await again(page)
+    }
+    return found
   },
 
   // Registering with a key: asked for, kept in memory only.

@@ -359,6 +359,28 @@ fn a_registry_with_a_key_asks_for_it_and_what_was_shared_can_be_fetched() {
     assert!(fs::read(copy.join("other.bin")).expect("a copy") == fs::read(&other).expect("the file"));
 }
 
+/// What a page's process has at most while it hashes beside what it had before: files that are holes cost no disk.
+#[test]
+fn hashing_stays_within_64_mebibytes() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[]);
+    let hole = |path: PathBuf, length| {
+        fs::File::create(path).and_then(|file| file.set_len(length)).expect("a file with a hole");
+    };
+    let (file, folder) = (home.path().join("one.bin"), home.path().join("folder"));
+    hole(file.clone(), 1 << 30);
+    fs::create_dir(&folder).expect("a folder");
+    for n in 0..128 {
+        hole(folder.join(n.to_string()), 4 << 20);
+    }
+    let said = play("memory", &json!({"base": tracker.base_url(), "file": file, "folder": folder}));
+    let hash = "e155c78ad218eb278ae366a6679bac1453e7306bc6f1050c2f958450b793165a";
+    assert_eq!(text(&said, "file"), hash);
+    for of in ["file grown", "folder grown"] {
+        assert!(said[of].as_f64().expect("a number") < 64.0, "{said}");
+    }
+}
+
 #[test]
 fn refusals_are_told_in_words() {
     let home = tempfile::tempdir().expect("a folder");
