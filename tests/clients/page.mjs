@@ -261,6 +261,51 @@ const scenarios = {
     return found
   },
 
+  // All of it below a path of a proxy.
+  async prefix () {
+    const page = await open(given.base + '/')
+    await page.keyboard.press('/')
+    await page.keyboard.type('tree', { delay: 30 })
+    await page.waitForFunction(() => document.querySelectorAll('.entries li').length === 1)
+    assert.equal(page.url(), given.base + '/?q=tree')
+    await page.click('.entries h2 a')
+    await page.waitForSelector('.files summary')
+    assert.equal(page.url(), given.base + '/?info_hash=' + given.tree)
+    const torrent = await saved(page, 'a[download]')
+    const command = await text(page, 'dd >> text=wl get')
+    await page.click('.crumb a')
+    await page.waitForFunction(() => document.querySelectorAll('.entries li').length === 25)
+    assert.equal(page.url(), given.base + '/')
+    await page.click('a[rel=next]')
+    await page.waitForFunction(() => document.querySelectorAll('.entries li').length === 6)
+
+    await page.click('nav >> text=Share')
+    await page.setInputFiles('#files', given.file)
+    await made(page)
+    const shared = await result(page)
+    await submit(page, 'below a path')
+    assert.match(await told(page), /^Registered/)
+    await page.click('#answer a')
+    await page.waitForSelector('article.entry .files')
+    assert.equal(await text(page, 'h1:visible'), 'below a path')
+    await page.click('nav >> text=Status')
+    await page.waitForFunction(() => document.querySelectorAll('.plot .line').length === 6)
+    await page.click('nav >> text=Browse')
+    await page.waitForSelector('.entries')
+    for (const link of ['API', 'Metrics']) {
+      const reply = await page.request.get(await page.locator('footer a', { hasText: link }).evaluate(node => node.href))
+      assert.equal(reply.status(), 200, link)
+    }
+
+    // Without scripts the same links lead there.
+    const plainly = await open(given.base + '/', { javaScriptEnabled: false })
+    await plainly.fill('input[type=search]', 'tree')
+    await plainly.click('button:has-text("Search")')
+    await plainly.click('.entries h2 a')
+    assert.equal(plainly.url(), given.base + '/?info_hash=' + given.tree)
+    return { torrent, command, shared }
+  },
+
   // Registering with a key: asked for, kept in memory only.
   async key () {
     const page = await open(given.base + '/#share')

@@ -1,6 +1,7 @@
 //! The page at `/` in a real browser: headless Chromium, driven by `tests/clients/page.mjs`, which also fails when the page
 //! violates its policy, logs an error or asks anything of anybody else. `make test` installs both.
 
+use crate::proxy::Proxy;
 use crate::support::daemon::Daemon;
 use crate::support::transfer::Transfer;
 use crate::support::{files, http, wl};
@@ -357,6 +358,24 @@ fn a_registry_with_a_key_asks_for_it_and_what_was_shared_can_be_fetched() {
     let source = metafile.to_str().expect("UTF-8");
     Transfer::get(home.path(), source, &copy, &["--tracker", &base]).end();
     assert!(fs::read(copy.join("other.bin")).expect("a copy") == fs::read(&other).expect("the file"));
+}
+
+#[test]
+fn it_works_below_a_path_of_a_proxy() {
+    let home = tempfile::tempdir().expect("a folder");
+    let at = Proxy::address();
+    let base = format!("http://{at}/bt");
+    let tracker = Daemon::start(home.path(), &[("PUBLIC_URL", &base), ("TRUSTED_PROXIES", "127.0.0.1/32")]);
+    let tree = filled(home.path(), &tracker);
+    let _proxy = Proxy::before(&tracker, at, "/bt/", home.path());
+    let file = home.path().join("shared.bin");
+    fs::write(&file, files::noise(1, 300_000)).expect("a file");
+    let said = play("prefix", &json!({"base": base, "tree": tree, "file": file}));
+    assert_eq!(text(&said["torrent"], "name"), "tree.torrent");
+    assert_eq!(text(&said, "command"), format!("wl get {tree} --tracker {base}"));
+    let announce = format!("8:announce{}:{base}/announce", base.len() + "/announce".len());
+    let shared = saved(&said["shared"]["torrent"]);
+    assert!(String::from_utf8_lossy(&shared).contains(&announce), "its announce URL");
 }
 
 /// What a page's process has at most while it hashes beside what it had before: files that are holes cost no disk.

@@ -420,12 +420,14 @@ function finish (data) {
     $('made-id').textContent = data.idt.id
   }
   $('made-magnet').textContent = `magnet:?xt=urn:btih:${data.v1}&xt=urn:btmh:1220${data.v2}&dn=${encoded(job.name)}&tr=${encoded(tracker + '/announce')}`
+  for (const name of FIELDS) form.elements[name].defaultValue = name === 'name' ? job.name : ''
   $('made-v1').textContent = data.v1
   $('made-v2').textContent = data.v2
   $('made-seed').textContent = `wl seed ${quoted(fileName + '.torrent')} ${quoted(job.name)}`
   const form = $('register')
   form.reset()
-  form.elements.name.value = job.name
+  $('known').hidden = true
+  fillIn(made).catch(() => {})
   answer()
   form.querySelector('.buttons').hidden = false
   stage('made')
@@ -455,6 +457,41 @@ function askForKey (wrong) {
 // Base64 in parts that need no long string.
 function base64 (bytes) {
   const parts = []
+// What is registered under a hash; nothing if nothing is.
+async function registered (hash) {
+  const reply = await patiently(() => fetch('api/registry?info_hash=' + hash))
+  if (reply.ok) return reply.json()
+  if (reply.status !== 404) throw await outcome(reply)
+}
+
+const outcome = async reply => ({ status: reply.status, words: await reply.json().then(json => json.error || '', () => '') })
+const FIELDS = ['name', 'description', 'publisher', 'license', 'category', 'tags']
+
+// What stands in the form; an entry's own words in the fields that nobody has touched.
+function merged (entry) {
+  const { elements } = $('register')
+  return Object.fromEntries(FIELDS.map(name => {
+    const { value, defaultValue } = elements[name]
+    return [name, entry && value === defaultValue ? entry[name] || '' : value.trim()]
+  }))
+}
+
+// Registering replaces all of an entry, so what is there already goes into every field that nobody has touched.
+async function fillIn (mine) {
+  if (mine.known) return
+  const entry = await registered(mine.v2)
+  if (mine !== made || mine.known) return
+  mine.known = entry || {}
+  if (!entry) return
+  const { elements } = $('register')
+  const values = merged(entry)
+  for (const name of FIELDS) {
+    elements[name].defaultValue = entry[name] || ''
+    elements[name].value = values[name]
+  }
+  $('known').hidden = false
+}
+
   for (let at = 0; at < bytes.length; at += 24576) parts.push(btoa(String.fromCharCode(...bytes.subarray(at, at + 24576))))
   return parts
 }
@@ -465,8 +502,7 @@ async function post (fields, data, bytes) {
     const headers = key ? { 'X-Weightless-Key': key } : {}
     const reply = await fetch('/api/registry', { method: 'POST', body, headers })
     if (reply.status === 401 && await askForKey(wrong && key !== '')) continue
-    const words = await reply.json().then(json => json.error || '', () => '')
-    return { status: reply.status, words }
+    return outcome(reply)
   }
 }
 
@@ -506,9 +542,11 @@ $('register').addEventListener('submit', async event => {
   answer('Registering …', '', true)
   let problem
   try {
-    let reply = await post({ info_hash: mine.v2, v1_info_hash: mine.v1, ...fields }, 'torrent_data', new Uint8Array(mine.torrent))
+    await fillIn(mine)
+    let reply = await post({ info_hash: mine.v2, v1_info_hash: mine.v1, size: mine.size, ...merged() }, 'torrent_data', new Uint8Array(mine.torrent))
     if (reply.status === 201 && mine.idt && form.elements.idt.checked) {
-      reply = await post({ info_hash: mine.idt.id, ...fields }, 'idt_data', new TextEncoder().encode(mine.idt.text))
+      const fields = merged(await registered(mine.idt.id))
+      reply = await post({ info_hash: mine.idt.id, size: mine.size, ...fields }, 'idt_data', new TextEncoder().encode(mine.idt.text))
       if (reply.status !== 201) reply.words = `The .torrent is registered, the .idtorrent is not: ${reply.words}`
     }
     if (reply.status !== 201) problem = reply
