@@ -261,6 +261,37 @@ const scenarios = {
     return found
   },
 
+  // What the registry knows of an entry is not lost when the same content is registered again.
+  async anew () {
+    const page = await open(given.base + '/#share')
+    const values = () => page.locator('#register').evaluate(form => Object.fromEntries(new FormData(form)))
+    const make = async () => {
+      await page.setInputFiles('#files', given.file)
+      await made(page)
+    }
+    await make()
+    await page.waitForSelector('#known:not([hidden])')
+    const filled = await values()
+    await page.fill('#register [name=tags]', '')
+    await page.fill('#register [name=license]', 'CC0-1.0')
+    await page.check('#register [name=idt]')
+    await page.click('#register .buttons button')
+    assert.match(await told(page), /^Registered/)
+    await again(page)
+
+    // Nor when the registry could not be asked before.
+    const asks = '**/api/registry?*'
+    await page.route(asks, route => route.fulfill({ status: 503, contentType: 'application/json', body: '{"error":"Busy"}' }))
+    await make()
+    assert.equal(await page.isVisible('#known'), false)
+    await submit(page, 'typed')
+    assert.match(await told(page), /503: Busy/)
+    await page.unroute(asks)
+    await page.click('#register .buttons button')
+    await page.waitForFunction(() => /^Registered\. /.test(document.querySelector('#answer').textContent))
+    return { filled, registered: await values() }
+  },
+
   // All of it below a path of a proxy.
   async prefix () {
     const page = await open(given.base + '/')

@@ -361,6 +361,37 @@ fn a_registry_with_a_key_asks_for_it_and_what_was_shared_can_be_fetched() {
 }
 
 #[test]
+fn what_the_registry_knows_is_kept_when_it_is_registered_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tracker = Daemon::start(home.path(), &[]);
+    let at = tracker.http(LOCALHOST);
+    let file = home.path().join("known.bin");
+    fs::write(&file, files::noise(1, 3_000)).expect("a file");
+    let created = wl::create(home.path(), &tracker.base_url(), &file, &["--no-register"]);
+    let entry = json!({
+        "info_hash": created.info_hash, "name": "as it is called", "description": "one line\nand another",
+        "publisher": "somebody", "license": "MIT", "category": "a & b", "tags": "x,y",
+    });
+    assert_eq!(http::register(at, &entry).status, 201);
+    let said = play("anew", &json!({"base": tracker.base_url(), "file": file}));
+    for field in ["name", "description", "publisher", "license", "category", "tags"] {
+        assert_eq!(text(&said["filled"], field).replace("\r\n", "\n"), entry[field], "{field}");
+    }
+    // Emptied, changed and kept by hand; then the name alone, while the registry did not answer at first.
+    let fields = ["name", "description", "publisher", "license", "category"];
+    let is = |hash: &str| http::get(at, &format!("/api/registry?info_hash={hash}")).json();
+    let found = is(&created.info_hash);
+    let known = fields.map(|field| text(&found, field).to_owned());
+    assert_eq!(known, ["typed", "one line\nand another", "somebody", "CC0-1.0", "a & b"]);
+    assert!(found.get("tags").is_none(), "{found}");
+    let small = http::get(at, "/api/registry/search?q=as+it+is").json();
+    assert_eq!(
+        (small[0]["kind"].as_str(), small[0]["license"].as_str()),
+        (Some("idtorrent"), Some("CC0-1.0"))
+    );
+}
+
+#[test]
 fn it_works_below_a_path_of_a_proxy() {
     let home = tempfile::tempdir().expect("a folder");
     let at = Proxy::address();

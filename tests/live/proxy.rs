@@ -11,19 +11,24 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use weightless::wire::passkey::PasskeyKey;
 
+const THROUGH: &str = "proxy_pass http://weightless;";
 const SECRET: &str = "a secret of some length";
 
 /// nginx with the sample, without TLS and on ports of its own. Dropped, it is killed.
-struct Proxy {
+pub struct Proxy {
     child: Child,
     at: SocketAddr,
 }
 
 impl Proxy {
-    fn before(tracker: &Daemon, home: &Path) -> Self {
+    /// An address that nobody listens at.
+    pub fn address() -> SocketAddr {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let at = free.local_addr().expect("bound");
-        drop(free);
+        free.local_addr().expect("bound")
+    }
+
+    /// In front of `tracker`, below a path that starts and ends with a slash.
+    pub fn before(tracker: &Daemon, at: SocketAddr, path: &str, home: &Path) -> Self {
         let sample = include_str!("../../packaging/nginx.conf");
         let mut ours = String::new();
         for line in sample.lines().filter(|line| !line.trim_start().starts_with("ssl_certificate")) {
@@ -34,6 +39,12 @@ impl Proxy {
             ("listen 443 ssl;", format!("listen {at};")),
             ("listen [::]:443 ssl;", String::new()),
             ("server 127.0.0.1:8080;", format!("server 127.0.0.1:{};", tracker.http_port)),
+            // The two lines that `docs/operating.md` changes.
+            ("location / {", format!("location {path} {{")),
+            (
+                "proxy_pass http://weightless;",
+                if path == "/" { THROUGH.to_owned() } else { THROUGH.replace(';', "/;") },
+            ),
         ] {
             assert!(ours.contains(theirs), "{theirs}");
             ours = ours.replace(theirs, &mine);
@@ -98,7 +109,7 @@ fn behind_the_sample_proxy_clients_have_their_addresses_and_passkeys_stay_out_of
         ("RATE_LIMIT", "5"),
     ];
     let tracker = Daemon::start(home.path(), &settings);
-    let proxy = Proxy::before(&tracker, home.path());
+    let proxy = Proxy::before(&tracker, Proxy::address(), "/", home.path());
     let passkey = PasskeyKey::new(SECRET.as_bytes()).sign("somebody").expect("an id");
     // Every byte of the hash arrives as it was sent, slashes and zeros too.
     let hash: [u8; 20] = std::array::from_fn(|n| [0, b'/', b'.', b'.', b'/', b'%', 0xff, b'+'][n % 8]);
@@ -139,4 +150,36 @@ fn behind_the_sample_proxy_clients_have_their_addresses_and_passkeys_stay_out_of
     let mut proxy = proxy;
     proxy.child.kill().expect("ours");
     ended("nginx", &mut proxy.child);
+}
+
+#[test]
+fn below_a_path_passkeys_stay_out_of_logs_too() {
+    let home = tempfile::tempdir().expect("a folder");
+    let settings =
+        [("TRACKER_SECRET", SECRET), ("TRUSTED_PROXIES", "127.0.0.1/32"), ("OPEN_TRACKER", "true")];
+    let tracker = Daemon::start(home.path(), &settings);
+    let proxy = Proxy::before(&tracker, Proxy::address(), "/bt/", home.path());
+    let passkey = PasskeyKey::new(SECRET.as_bytes()).sign("somebody").expect("an id");
+    let hash: [u8; 20] = std::array::from_fn(|n| [0, b'/', b'.', b'.', b'/', b'%', 0xff, b'+'][n % 8]);
+    let target = http::announce_target(&hash, b"-TS0001-behind-proxy", 6881, 0);
+    let announced = get_from(
+        Ipv4Addr::LOCALHOST,
+        proxy.at,
+        &format!("/bt{}", target.replace('?', &format!("/{passkey}?"))),
+    );
+    assert!(announced.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&announced));
+    let target = format!("/bt/scrape/{passkey}?info_hash={}", http::escaped(&hash));
+    let scraped = get_from(Ipv4Addr::LOCALHOST, proxy.at, &target);
+    let known = [b"d5:filesd20:".as_slice(), &hash, b"d8:completei1e"].concat();
+    assert!(
+        scraped.windows(known.len()).any(|found| found == known),
+        "{}",
+        String::from_utf8_lossy(&scraped)
+    );
+    let log = fs::read_to_string(home.path().join("weightless.log")).expect("nginx has made it");
+    assert!(
+        log.contains("\"GET /bt/announce/-\" 200 ") && log.contains("\"GET /bt/scrape/-\" 200 "),
+        "{log}"
+    );
+    assert!(!log.contains("somebody"), "{log}");
 }

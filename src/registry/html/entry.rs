@@ -27,7 +27,7 @@ pub fn entry(entry: &Entry, around: Surroundings<'_>) -> Html {
     let _ = write!(
         html,
         "<article class=\"entry\" data-hash=\"{hash}\" data-kind=\"{}\" data-file=\"{}\">\n\
-         <p class=\"crumb\"><a href=\"/\">Registry</a></p>\n<h1>{}</h1>\n",
+         <p class=\"crumb\"><a href=\"./\">Registry</a></p>\n<h1>{}</h1>\n",
         Escaped(kind),
         u8::from(around.has_file),
         Escaped(&entry.name),
@@ -59,7 +59,7 @@ fn actions(html: &mut String, entry: &Entry, around: Surroundings<'_>) {
         let suffix = if is_idt { ".idtorrent" } else { ".torrent" };
         let _ = write!(
             html,
-            "<a class=\"button{}\" download href=\"/api/registry/torrent?info_hash={}\">Download {suffix}</a>",
+            "<a class=\"button{}\" download href=\"api/registry/torrent?info_hash={}\">Download {suffix}</a>",
             if is_idt { "" } else { " quiet" },
             Encoded(&entry.info_hash)
         );

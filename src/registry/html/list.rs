@@ -31,7 +31,7 @@ pub fn list(search: &Search, rows: &[Entry], total: u64) -> Html {
 fn form(html: &mut String, search: &Search) {
     let _ = write!(
         html,
-        "<form class=\"search\" role=\"search\" action=\"/\" method=\"get\">\n\
+        "<form class=\"search\" role=\"search\" action=\"./\" method=\"get\">\n\
          <label class=\"grow\"><span class=\"visually-hidden\">Search by name</span>\
          <input type=\"search\" name=\"q\" value=\"{}\" placeholder=\"Search by name\" autocomplete=\"off\" \
          spellcheck=\"false\" maxlength=\"255\"></label>\n",
@@ -125,7 +125,7 @@ fn row(html: &mut String, entry: &Entry) {
     let hash = Encoded(&entry.info_hash);
     let _ = writeln!(
         html,
-        "<li><h2><a href=\"/?info_hash={hash}\">{}</a>{}</h2>",
+        "<li><h2><a href=\"./?info_hash={hash}\">{}</a>{}</h2>",
         Escaped(&entry.name),
         if entry.kind.is_empty() { "" } else { " <span class=\"kind\">idtorrent</span>" }
     );
@@ -184,7 +184,7 @@ impl Display for Link<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let search = self.0;
         let mut sign = '?';
-        f.write_str("/")?;
+        f.write_str("./")?;
         let sort = if search.sort == Sort::default() { "" } else { search.sort.name() };
         for (name, value) in [
             ("q", search.text.as_str()),
@@ -221,8 +221,8 @@ mod tests {
             ..Search::default()
         };
         let tail = list(&search, &rows, 60).tail;
-        assert!(tail.contains("rel=\"prev\" href=\"/?q=a%20b%26c&sort=seeders\""), "{tail}");
-        assert!(tail.contains("rel=\"next\" href=\"/?q=a%20b%26c&sort=seeders&offset=50\""), "{tail}");
+        assert!(tail.contains("rel=\"prev\" href=\"./?q=a%20b%26c&sort=seeders\""), "{tail}");
+        assert!(tail.contains("rel=\"next\" href=\"./?q=a%20b%26c&sort=seeders&offset=50\""), "{tail}");
         let last = list(&Search { offset: 50, ..search.clone() }, &rows[..10], 60).tail;
         assert!(last.contains("prev") && !last.contains("next"), "{last}");
         let beyond = list(&Search { offset: 5000, ..search }, &[], 60).tail;

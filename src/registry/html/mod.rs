@@ -45,7 +45,7 @@ const TAGS_MAX: usize = 12;
 /// A page that says what went wrong.
 pub fn problem(title: &str, words: &str) -> Html {
     let tail = format!(
-        "<div class=\"empty\"><h1>{}</h1>\n<p>{}</p>\n<p><a href=\"/\">Back to the registry</a></p></div>\n",
+        "<div class=\"empty\"><h1>{}</h1>\n<p>{}</p>\n<p><a href=\"./\">Back to the registry</a></p></div>\n",
         Escaped(title),
         Escaped(words)
     );

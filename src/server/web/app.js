@@ -5,16 +5,14 @@
 const $ = id => document.getElementById(id)
 const root = document.documentElement
 const browse = $('browse')
-const tracker = document.body.dataset.public || location.origin
+// The page may lie below a path of its host, so every address in it is relative.
+const tracker = document.body.dataset.public || new URL('.', location).href.slice(0, -1)
 
 // An element; what a person wrote only ever becomes text or a property.
 function el (tag, props, ...children) {
   const svg = ['svg', 'path'].includes(tag)
   const node = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag)
-  for (const [name, value] of Object.entries(props || {})) {
-    if (name.startsWith('on')) node.addEventListener(name.slice(2), value)
-    else node.setAttribute(name, value)
-  }
+  for (const [name, value] of Object.entries(props || {})) node.setAttribute(name, value)
   node.append(...children)
   return node
 }
@@ -85,7 +83,8 @@ function addCopyButtons (within) {
 
 // ---- moving about ----
 
-let shown = location.pathname + location.search
+const here = () => location.pathname + location.search
+let shown = here()
 let asked = 0
 
 function load (url) {
@@ -155,30 +154,27 @@ function view () {
 function move (url) {
   history.pushState(null, '', url)
   view()
-  if (url !== shown) go(url)
+  if (here() !== shown) go(here())
 }
 
 document.addEventListener('click', event => {
   const link = event.target.closest('a')
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.download) return
-  const target = link.getAttribute('href')
-  if (target === '/' || target.startsWith('/?')) {
-    event.preventDefault()
-    // A link to what is on the screen asks for it anew.
-    if (target === location.pathname + location.search && !location.hash) go(target)
-    else move(target)
-  }
+  if (link.origin !== location.origin || link.pathname !== location.pathname || link.hash) return
+  event.preventDefault()
+  // A link to what is on the screen asks for it anew.
+  if (link.href === location.href) go(here())
+  else move(link.pathname + link.search)
 })
 
 addEventListener('popstate', () => {
   view()
-  const url = location.pathname + location.search
-  if (url !== shown) go(url)
+  if (here() !== shown) go(here())
 })
 
 function searchUrl (form) {
   const query = new URLSearchParams([...new FormData(form)].filter(([name, value]) => value && !(name === 'sort' && value === 'created_at')))
-  return query.size ? '/?' + query : '/'
+  return location.pathname + (query.size ? '?' + query : '')
 }
 
 browse.addEventListener('submit', event => {
@@ -233,7 +229,7 @@ const ROWS_MAX = 200
 
 async function files (entry) {
   const box = el('div', { class: 'files' }, el('h2', null, 'Files'))
-  const answer = await patiently(() => fetch('/api/registry/meta?info_hash=' + encodeURIComponent(entry.dataset.hash)))
+  const answer = await patiently(() => fetch('api/registry/meta?info_hash=' + encodeURIComponent(entry.dataset.hash)))
   if (!answer.ok) return
   if (Number(answer.headers.get('Content-Length')) > LIST_BYTES_MAX) {
     answer.body.cancel()
@@ -284,9 +280,9 @@ function fileRow (name, item) {
 
 // ---- sharing ----
 
-const policy = self.trustedTypes?.createPolicy('weightless', { createScriptURL: url => url === '/web/worker.js' ? url : '' })
+const policy = self.trustedTypes?.createPolicy('weightless', { createScriptURL: url => url === 'web/worker.js' ? url : '' })
 // Started at once, so that files can be hashed when there is no connection any more.
-const worker = new Worker(policy ? policy.createScriptURL('/web/worker.js') : '/web/worker.js')
+const worker = new Worker(policy ? policy.createScriptURL('web/worker.js') : 'web/worker.js')
 const LARGE = 4 * 2 ** 30
 let job = { id: 0 }
 let made
@@ -331,7 +327,7 @@ async function dropped (event) {
   // What was dropped can be asked for only before this returns for the first time.
   const entries = [...event.dataTransfer.items].map(item => item.kind === 'file' && item.webkitGetAsEntry()).filter(Boolean)
   if (!entries.length) return
-  if (root.dataset.view !== 'share') move(location.pathname + location.search + '#share')
+  if (root.dataset.view !== 'share') move(here() + '#share')
   again()
   const mine = job.id
   $('hashing-name').textContent = entries[0].name
@@ -420,11 +416,11 @@ function finish (data) {
     $('made-id').textContent = data.idt.id
   }
   $('made-magnet').textContent = `magnet:?xt=urn:btih:${data.v1}&xt=urn:btmh:1220${data.v2}&dn=${encoded(job.name)}&tr=${encoded(tracker + '/announce')}`
-  for (const name of FIELDS) form.elements[name].defaultValue = name === 'name' ? job.name : ''
   $('made-v1').textContent = data.v1
   $('made-v2').textContent = data.v2
   $('made-seed').textContent = `wl seed ${quoted(fileName + '.torrent')} ${quoted(job.name)}`
   const form = $('register')
+  for (const name of FIELDS) form.elements[name].defaultValue = name === 'name' ? job.name : ''
   form.reset()
   $('known').hidden = true
   fillIn(made).catch(() => {})
@@ -457,6 +453,10 @@ function askForKey (wrong) {
 // Base64 in parts that need no long string.
 function base64 (bytes) {
   const parts = []
+  for (let at = 0; at < bytes.length; at += 24576) parts.push(btoa(String.fromCharCode(...bytes.subarray(at, at + 24576))))
+  return parts
+}
+
 // What is registered under a hash; nothing if nothing is.
 async function registered (hash) {
   const reply = await patiently(() => fetch('api/registry?info_hash=' + hash))
@@ -492,15 +492,11 @@ async function fillIn (mine) {
   $('known').hidden = false
 }
 
-  for (let at = 0; at < bytes.length; at += 24576) parts.push(btoa(String.fromCharCode(...bytes.subarray(at, at + 24576))))
-  return parts
-}
-
 async function post (fields, data, bytes) {
   const body = new Blob([JSON.stringify(fields).slice(0, -1), `,"${data}":"`, ...base64(bytes), '"}'], { type: 'application/json' })
   for (let wrong = false; ; wrong = true) {
     const headers = key ? { 'X-Weightless-Key': key } : {}
-    const reply = await fetch('/api/registry', { method: 'POST', body, headers })
+    const reply = await fetch('api/registry', { method: 'POST', body, headers })
     if (reply.status === 401 && await askForKey(wrong && key !== '')) continue
     return outcome(reply)
   }
@@ -535,9 +531,6 @@ $('register').addEventListener('submit', async event => {
   const form = event.target
   const button = form.querySelector('.buttons button')
   const mine = made
-  const text = name => form.elements[name].value.trim()
-  const fields = { name: text('name'), size: mine.size }
-  for (const name of ['description', 'publisher', 'license', 'category', 'tags']) fields[name] = text(name)
   button.disabled = true
   answer('Registering …', '', true)
   let problem
@@ -550,14 +543,14 @@ $('register').addEventListener('submit', async event => {
       if (reply.status !== 201) reply.words = `The .torrent is registered, the .idtorrent is not: ${reply.words}`
     }
     if (reply.status !== 201) problem = reply
-  } catch {
-    problem = { status: 0, words: '' }
+  } catch (error) {
+    problem = error.status ? error : { status: 0, words: '' }
   }
   button.disabled = false
   if (mine !== made) return
   if (problem) return answer(meaning(problem.status, problem.words), problem.status ? `${problem.status}: ${problem.words}` : '')
   answer('Registered. ', '', true)
-  $('answer').append(el('a', { href: '/?info_hash=' + mine.v2 }, 'See its entry'))
+  $('answer').append(el('a', { href: './?info_hash=' + mine.v2 }, 'See its entry'))
   form.querySelector('.buttons').hidden = true
 })
 
@@ -665,18 +658,19 @@ async function poll () {
   polling = true
   while (root.dataset.view === 'status') {
     if (!document.hidden) {
+      let words = 'How this tracker is doing, every two seconds.'
       try {
-        const reply = await fetch('/metrics')
+        const reply = await fetch('metrics')
         if (!reply.ok) throw new Error()
         history_.push(metrics(await reply.text()))
         if (history_.length > POINTS) history_.shift()
         draw()
-        $('status-app').classList.remove('stale')
-        $('status').querySelector('.lead').textContent = 'How this tracker is doing, every two seconds.'
+        $('status-app').className = ''
       } catch {
-        $('status-app').classList.add('stale')
-        $('status').querySelector('.lead').textContent = 'The tracker does not answer. Trying again …'
+        words = 'The tracker does not answer. Trying again …'
+        $('status-app').className = 'stale'
       }
+      $('status').querySelector('.lead').textContent = words
     }
     await pause(EVERY)
   }
