@@ -15,6 +15,7 @@ mod pieces;
 mod postings;
 mod scan;
 mod sightings;
+mod starts;
 mod texts;
 mod top;
 mod words;

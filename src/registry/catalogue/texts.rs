@@ -3,6 +3,7 @@
 //!
 //! Texts are only added, never changed: whoever replaces one keeps track of which count.
 
+use super::starts::Starts;
 use memchr::memmem::Finder;
 
 /// Texts by number, in the order in which they were added.
@@ -11,7 +12,7 @@ pub(super) struct Texts {
     /// Text, separator, text, separator...
     bytes: Vec<u8>,
     /// Where each text begins in `bytes`, ascending.
-    starts: Vec<usize>,
+    starts: Starts,
 }
 
 impl Texts {
@@ -34,7 +35,7 @@ impl Texts {
 
     /// A text by its number, which there must be.
     pub fn text(&self, number: usize) -> &[u8] {
-        &self.bytes[self.starts[number]..self.end(number) - 1]
+        &self.bytes[self.start(number)..self.end(number) - 1]
     }
 
     /// Tells the number of every text that holds `part`, which must not be empty, in their order.
@@ -52,7 +53,7 @@ impl Texts {
     /// Gives back the memory that growing left unused.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
-        self.starts.shrink_to_fit();
+        self.starts.shrink();
     }
 
     fn each_at(&self, find: impl Fn(&[u8]) -> Option<usize>, mut found: impl FnMut(usize)) {
@@ -67,31 +68,43 @@ impl Texts {
     /// The text that holds the byte at `at`, which lies in `from` or later. Looks at the next ones, then where it would
     /// be if all texts were of one length, then twice as far each time: texts are of much the same length.
     fn number_at(&self, from: usize, at: usize) -> usize {
-        let near =
-            (from..from + NEAR).find(|number| self.starts.get(number + 1).is_none_or(|next| *next > at));
+        let near = (from..from + NEAR).find(|number| self.starts.at(number + 1).is_none_or(|next| next > at));
         if let Some(number) = near {
             return number;
         }
         let length = (self.bytes.len() / self.starts.len()).max(1);
-        let guess = (from + (at - self.starts[from]) / length).min(self.starts.len() - 1);
+        let guess = (from + (at - self.start(from)) / length).min(self.starts.len() - 1);
         let (mut low, mut high, mut step) = (guess, guess + 1, 1);
-        while self.starts[low] > at {
+        while self.start(low) > at {
             high = low;
             low = low.saturating_sub(step).max(from);
             step *= 2;
         }
-        while self.starts.get(high).is_some_and(|start| *start <= at) {
+        while self.starts.at(high).is_some_and(|start| start <= at) {
             low = high;
             high += step;
             step *= 2;
         }
-        let high = high.min(self.starts.len());
-        low + self.starts[low..high].partition_point(|start| *start <= at) - 1
+        let mut high = high.min(self.starts.len());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.start(middle) <= at {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Where a text begins, which there must be.
+    fn start(&self, number: usize) -> usize {
+        self.starts.at(number).expect("the number of a text")
     }
 
     /// Where a text ends, its separator included.
     fn end(&self, number: usize) -> usize {
-        self.starts.get(number + 1).copied().unwrap_or(self.bytes.len())
+        self.starts.at(number + 1).unwrap_or(self.bytes.len())
     }
 }
 
