@@ -209,6 +209,10 @@ fn folders(home: &Path) -> Vec<Vector> {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, files::noise(n, 300)).expect("a file");
     }
+    // A file of one slice before one of several: both are read into the same buffers.
+    fs::create_dir(home.join("mixed")).expect("a folder");
+    fs::write(home.join("mixed/a"), generated(5)).expect("a file");
+    fs::write(home.join("mixed/b"), files::noise(8, 13 << 20)).expect("a file");
     let vector = |name: &str, v1, v2| Vector { path: home.join(name), v1, v2, idt: "" };
     vec![
         vector(
@@ -219,6 +223,7 @@ fn folders(home: &Path) -> Vec<Vector> {
         vector("Météo 2026", "", ""),
         vector("one", "", ""),
         vector("many", "", ""),
+        vector("mixed", "", ""),
     ]
 }
 
