@@ -395,7 +395,7 @@ function collect () {
   try { return new ArrayBuffer(67108864) } catch { return null }
 }
 
-// What no slice is read into just now.
+// Free to be read into.
 const buffers = []
 let cancelled = 0
 
