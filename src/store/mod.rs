@@ -36,6 +36,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use dispatch::Dispatch;
 use place::Place;
 use post::Post;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use schema::TimeForm;
 use std::fmt;
@@ -154,6 +155,7 @@ fn open_unnamed(config: &StoreConfig) -> Result<(Opened, Loaded), StoreError> {
     }
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    keep_plans(&writer)?;
     writer.pragma_update(None, "wal_autocheckpoint", config.wal_autocheckpoint)?;
     writer.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
     // Before anything that stays in the file: one that cannot be brought up to date is left byte for byte.
@@ -266,6 +268,12 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(|error| StoreError::CannotOpen(path.to_owned(), error))
+}
+
+/// Statements are planned once, without regard to what is bound to them: else SQLite would compile those that look
+/// something up by an index anew each time they run.
+fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn connect(uri: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

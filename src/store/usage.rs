@@ -61,15 +61,7 @@ fn add_to_pool(
     at: UnixSeconds,
     form: TimeForm,
 ) -> rusqlite::Result<()> {
-    // SQLite would turn a sum that does not fit into a floating-point number.
-    let mut add = db.prepare_cached(
-        "UPDATE usage_backlog SET
-             uploaded = CASE WHEN ifnull(uploaded, 0) > 9223372036854775807 - ?2 THEN 9223372036854775807
-                             ELSE ifnull(uploaded, 0) + ?2 END,
-             downloaded = CASE WHEN ifnull(downloaded, 0) > 9223372036854775807 - ?3 THEN 9223372036854775807
-                               ELSE ifnull(downloaded, 0) + ?3 END
-         WHERE rowid = (SELECT min(rowid) FROM usage_backlog WHERE user_id = ?1)",
-    )?;
+    let mut add = db.prepare_cached(ADD_TO_POOL)?;
     if add.execute(params![user, signed(uploaded), signed(downloaded)])? == 0 {
         let time = form.sql("?4");
         let mut new = db.prepare_cached(&format!(
@@ -248,3 +240,31 @@ fn signed(bytes: u64) -> i64 {
 }
 
 const BYTES_MAX: u64 = i64::MAX as u64;
+
+/// SQLite would turn a sum that does not fit into a floating-point number.
+const ADD_TO_POOL: &str = "UPDATE usage_backlog SET
+         uploaded = CASE WHEN ifnull(uploaded, 0) > 9223372036854775807 - ?2 THEN 9223372036854775807
+                         ELSE ifnull(uploaded, 0) + ?2 END,
+         downloaded = CASE WHEN ifnull(downloaded, 0) > 9223372036854775807 - ?3 THEN 9223372036854775807
+                           ELSE ifnull(downloaded, 0) + ?3 END
+     WHERE rowid = (SELECT min(rowid) FROM usage_backlog WHERE user_id = ?1)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    /// It runs for every user of every cut, and compiling it costs ten times what it does.
+    #[test]
+    fn adding_to_the_pool_is_compiled_once() {
+        let mut db = Connection::open_in_memory().expect("opens");
+        super::super::keep_plans(&db).expect("a setting SQLite has");
+        super::super::schema::prepare(&mut db, 1).expect("a new file");
+        for _ in 0..3 {
+            add_to_pool(&db, "u", [1, 2], 7, TimeForm::Seconds).expect("written");
+        }
+        let add = db.prepare_cached(ADD_TO_POOL).expect("it is there");
+        let told = [StatementStatus::Run, StatementStatus::RePrepare].map(|status| add.get_status(status));
+        assert_eq!((told, report(&db).expect("read").backlog), ([3, 0], [3, 6]));
+    }
+}
