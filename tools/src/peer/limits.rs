@@ -13,6 +13,8 @@ pub const OTHER_MESSAGE_BYTES_MAX: u32 = 64;
 pub const METADATA_BYTES_MAX: u32 = 64 << 20;
 /// Bytes of one piece of metadata; the last one is shorter.
 pub const METADATA_PIECE_BYTES: u32 = 16384;
+/// Requests for metadata of one peer that wait for their answers: as many as the largest metadata has pieces.
+pub const METADATA_WAITING_MAX: usize = (METADATA_BYTES_MAX / METADATA_PIECE_BYTES) as usize;
 /// Requests that a peer may have waiting with us: what `reqq` of our handshake says, and all that are queued. With 500 a
 /// way of 100 ms carries 82 MB a second at most; libtorrent takes as many.
 pub const REQUESTS_WAITING: u32 = REQUESTS_WAITING_MAX as u32;

@@ -94,6 +94,8 @@ pub struct Peer {
     pub v2: bool,
     /// Answers with metadata it has had.
     pub metadata_quota: MetadataQuota,
+    /// Pieces of metadata the peer waits for.
+    pub metadata_queue: VecDeque<u32>,
     /// What it may tell us of others.
     pub pex_inbox: PexInbox,
     /// How far it was told of others.
@@ -228,6 +230,7 @@ impl Peer {
             extended: false,
             v2: false,
             metadata_quota: MetadataQuota::default(),
+            metadata_queue: VecDeque::new(),
             pex_inbox: PexInbox::default(),
             pex_outbox: None,
             hello: Hello::default(),

@@ -1,11 +1,13 @@
 //! Extensions: who can do what (BEP 10), and metadata (BEP 9).
 
 use super::incoming::idle;
+use super::serving::AHEAD_BYTES;
 use super::{Fault, News, Peer, State, Swarm};
 use crate::peer::extended::{
     HELLO_ID, MetadataMessage, OUR_METADATA_ID, OUR_PEX_ID, OwnHello, parse_hello, parse_metadata,
     write_hello, write_metadata,
 };
+use crate::peer::limits::METADATA_WAITING_MAX;
 use crate::peer::metadata::Progress;
 use crate::peer::wire::{Bounds, Message};
 use weightless::base::Millis;
@@ -69,7 +71,7 @@ impl Swarm {
     fn metadata_message(&mut self, now: Millis, peer: &mut Peer, payload: &[u8]) -> Result<(), Fault> {
         let Some(message) = parse_metadata(payload) else { return Ok(()) };
         if let MetadataMessage::Request { piece } = message {
-            self.serve_metadata(now, peer, piece);
+            self.metadata_request(now, peer, piece);
             return Ok(());
         }
         let Some(fetch) = &mut self.metadata else { return Ok(()) };
@@ -93,16 +95,29 @@ impl Swarm {
         }
     }
 
-    fn serve_metadata(&mut self, now: Millis, peer: &mut Peer, piece: u32) {
-        let theirs = peer.hello.metadata_id;
-        if theirs == 0 {
+    /// Some peers ask for all pieces at once: the answers wait their turn, so that they never lie in memory together.
+    fn metadata_request(&mut self, now: Millis, peer: &mut Peer, piece: u32) {
+        if peer.hello.metadata_id == 0 {
             return;
         }
+        if peer.metadata_queue.len() < METADATA_WAITING_MAX {
+            peer.metadata_queue.push_back(piece);
+            self.serve_metadata(now, peer);
+        } else {
+            say_metadata(peer, &MetadataMessage::Reject { piece });
+        }
+    }
+
+    /// Answers the next requests for metadata, unless enough is on its way.
+    pub(super) fn serve_metadata(&mut self, now: Millis, peer: &mut Peer) {
         let info = self.info.as_ref().and_then(|content| content.metainfo()).map(|metainfo| metainfo.info());
-        let answer = peer.metadata_quota.answer(now, info, piece);
-        let mut payload = Vec::new();
-        write_metadata(&mut payload, &answer);
-        peer.say(&Message::Extended { id: theirs, payload: &payload });
+        while peer.out.len() <= AHEAD_BYTES
+            && let Some(piece) = peer.metadata_queue.pop_front()
+        {
+            let answer = peer.metadata_quota.answer(now, info, piece);
+            say_metadata(peer, &answer);
+            self.touched.push(peer.key);
+        }
     }
 
     /// Asks for metadata what is due.
@@ -112,10 +127,7 @@ impl Swarm {
         fetch.next_requests(now, &mut requests);
         for (key, piece) in requests {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
-            let mut payload = Vec::new();
-            write_metadata(&mut payload, &MetadataMessage::Request { piece });
-            let id = peer.hello.metadata_id;
-            peer.say(&Message::Extended { id, payload: &payload });
+            say_metadata(peer, &MetadataMessage::Request { piece });
             self.touched.push(key);
         }
     }
@@ -136,4 +148,10 @@ impl Swarm {
         }
         self.forget_hashes(peer);
     }
+}
+
+fn say_metadata(peer: &mut Peer, message: &MetadataMessage<'_>) {
+    let mut payload = Vec::new();
+    write_metadata(&mut payload, message);
+    peer.say(&Message::Extended { id: peer.hello.metadata_id, payload: &payload });
 }

@@ -355,8 +355,8 @@ impl Swarm {
             (false, 0, Some(since)) => Some(since),
             _ => Some(now),
         };
-        if data > 0 {
-            self.serve_on(key);
+        if data > 0 || (count > 0 && !peer.metadata_queue.is_empty()) {
+            self.serve_on(now, key);
         }
     }
 

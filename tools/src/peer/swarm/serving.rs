@@ -10,8 +10,8 @@ use weightless::base::Millis;
 
 /// Blocks read from the disk at once for one peer.
 const READ_BLOCKS: usize = 4;
-/// Bytes of blocks that wait for a socket while more are read.
-const AHEAD_BYTES: usize = 64 << 10;
+/// Bytes that wait for a socket while more are made ready.
+pub(super) const AHEAD_BYTES: usize = 64 << 10;
 
 impl Swarm {
     /// A peer asks for a block.
@@ -75,10 +75,11 @@ impl Swarm {
         self.actions.push(Action::Disk { swarm: self.settings.number, job: Job::Read { ticket, blocks } });
     }
 
-    /// A socket took some blocks: the next ones can be read.
-    pub(super) fn serve_on(&mut self, key: u64) {
+    /// A socket took something: what comes next can be made ready.
+    pub(super) fn serve_on(&mut self, now: Millis, key: u64) {
         if let Some(mut peer) = self.peers.remove(&key) {
             self.serve(&mut peer);
+            self.serve_metadata(now, &mut peer);
             self.peers.insert(key, peer);
         }
     }

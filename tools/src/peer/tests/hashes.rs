@@ -4,7 +4,9 @@ use super::lab::{FULL, Greeting, Lab, Role, Said, V1_FAST, at, without_layers};
 use crate::disk::tests::{Made, made};
 use crate::peer::action::Failed;
 use crate::peer::extended::{MetadataMessage, parse_metadata, write_metadata};
-use crate::peer::wire::{HashRange, Message};
+use crate::peer::limits::METADATA_WAITING_MAX;
+use crate::peer::outgoing::WAITING_BYTES_MAX;
+use crate::peer::wire::{HashRange, Message, write};
 use weightless::torrent::Kind;
 
 const PIECE: u32 = 32768;
@@ -197,4 +199,58 @@ fn pex_victims_are_few_and_spread() {
     }
     assert_eq!(lab.node.dials.len(), 2, "two connects to one address");
     assert!(lab.node.dials.iter().all(|(_, address)| address.ip() == at("198.51.100.7:1").ip()));
+}
+
+/// Some clients ask for all of it at once, and what is more than a mebibyte must not cost them the connection.
+#[test]
+fn metadata_that_is_asked_for_at_once_waits_its_turn() {
+    let names: Vec<String> = (0..6000).map(|number| format!("{number:0>200}")).collect();
+    let files: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut lab = Lab::with(made(Kind::V1, PIECE, &files), false, |_| ());
+    let info = lab.content().metainfo().expect("a torrent").info().to_vec();
+    let pieces = info.len().div_ceil(16384) as u32;
+    assert!(info.len() > WAITING_BYTES_MAX + (64 << 10), "{}", info.len());
+    let key = lab.join("203.0.113.1:1", FULL);
+    lab.hello(key, |_| ());
+    lab.turn(0);
+    lab.heard(key);
+    lab.clog(key);
+    let request = |piece| {
+        let mut payload = Vec::new();
+        write_metadata(&mut payload, &MetadataMessage::Request { piece });
+        let mut bytes = Vec::new();
+        write(&mut bytes, &Message::Extended { id: 1, payload: &payload });
+        bytes
+    };
+    let all: Vec<u8> = (0..pieces).flat_map(request).collect();
+    lab.bytes(key, &all);
+    let waits = |lab: &Lab| lab.node.engine.unsent(key).map_or(0, |out| out.len());
+    assert!(!lab.is_closed(key) && waits(&lab) <= (64 << 10) + 16384 + 100, "{}", waits(&lab));
+    lab.peer(key).reads = true;
+    lab.turn(0);
+    let mut came = Vec::new();
+    for said in lab.heard(key) {
+        let Said::Extended(1, payload) = said else { continue };
+        let Some(MetadataMessage::Data { bytes, .. }) = parse_metadata(&payload) else {
+            panic!("{payload:?}")
+        };
+        came.extend_from_slice(bytes);
+    }
+    assert!(came == info, "{} of {} bytes", came.len(), info.len());
+
+    // As many wait as there can be pieces; one more is rejected at once.
+    lab.clog(key);
+    let answered = lab.node.swarm().peer(key).map(|peer| peer.metadata_queue.len());
+    assert_eq!(answered, Some(0));
+    let queue = |lab: &Lab| lab.node.swarm().peer(key).map_or(0, |peer| peer.metadata_queue.len());
+    while queue(&lab) < METADATA_WAITING_MAX {
+        lab.bytes(key, &request(0));
+    }
+    let before = waits(&lab);
+    lab.bytes(key, &request(0));
+    assert_eq!(queue(&lab), METADATA_WAITING_MAX);
+    assert!((1..200).contains(&(waits(&lab) - before)), "a reject");
+    lab.peer(key).reads = true;
+    lab.turn(0);
+    assert!(queue(&lab) == 0 && !lab.is_closed(key));
 }
