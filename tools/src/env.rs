@@ -62,6 +62,16 @@ pub fn random_u64() -> Option<u64> {
     getrandom::u64().ok()
 }
 
+/// Has as many descriptors allowed as the system lets us have; gives how many that is.
+pub fn allow_descriptors() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current;
+    limit.current = limit.maximum;
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    (if raised { limit.maximum } else { soft }).unwrap_or(u64::MAX)
+}
+
 impl Env {
     /// Looks once.
     pub fn read() -> Self {

@@ -11,6 +11,7 @@ pub mod create_idt;
 pub mod create_stream;
 pub mod get;
 pub mod get_files;
+pub mod giving_up;
 pub mod keygen;
 pub mod magnet;
 pub mod passkey;

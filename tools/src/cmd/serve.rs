@@ -223,11 +223,18 @@ fn about(context: &Context, options: &Options, metainfo: &Metainfo, file: &Path,
     if let Some(v1) = hashes.v1().filter(|_| metainfo.kind() == Kind::Hybrid) {
         let _ = writeln!(text, "V1:      {v1}");
     }
+    let signature =
+        metainfo.signatures().judged.iter().find_map(|judged| judged.verdict.as_ref().ok().copied());
+    let key = signature.map(|signature| signature.key_hex());
+    if let Some(key) = &key {
+        let _ = writeln!(text, "Key:     {key}");
+    }
     let _ = writeln!(text, "Magnet:  {magnet}");
     let json = json!({
         "torrent": shown_file, "info_hash": hashes.best_hex(), "v1_info_hash": hashes.v1().map(|v1| v1.to_string()),
         "name": metainfo.shown_name(), "size": metainfo.total_bytes(), "files": metainfo.files().len(), "magnet": magnet,
-        "registered": registered,
+        "registered": registered, "publisher_key": key,
+        "signature": signature.map(|signature| signature.hex()),
     });
     Done { text, json, ..Done::default() }
 }

@@ -1,11 +1,11 @@
 //! Running transfers: the loop, what ends it, and what is told meanwhile. `get`, `seed` and `serve` share it.
 
+use super::giving_up::{no_tracker, nobody_to_ask, timed_out};
 use super::transfer_flags::{Enough, Transfer};
 use super::verify::ranges;
-use crate::announce::status::Status;
-use crate::announce::{Announcer, HashOf, Identity, Persistence, Problem, TrackerUrl, Wire};
+use crate::announce::{Announcer, HashOf, Identity, Persistence, TrackerUrl, Wire};
 use crate::content::Content;
-use crate::disk::{Opened, Pool, Storage};
+use crate::disk::{DESCRIPTORS_MAX, Opened, Pool, Storage};
 use crate::drive::trackers::{Setup, Trackers};
 use crate::drive::webfetch::WebFetcher;
 use crate::drive::{Drive, Turn};
@@ -17,7 +17,7 @@ use crate::peer::choker::Slots;
 use crate::peer::handshake::new_peer_id;
 use crate::peer::limits::CONNECTIONS_MAX;
 use crate::peer::swarm::{Beginning, Settings, State, Swarm, Totals};
-use crate::report::{Report, Standing, percent};
+use crate::report::{Report, Standing};
 use crate::webseed::Webseeds;
 use crate::{Context, env};
 use serde_json::json;
@@ -43,6 +43,8 @@ pub struct Session {
     storages: Vec<Option<Arc<Storage>>>,
     names: Vec<String>,
     rng: Rng,
+    /// How many descriptors the system allows.
+    descriptors: u64,
     started: Millis,
     signal: Option<i32>,
     /// Whether a second signal came with the first.
@@ -84,6 +86,7 @@ impl Session {
     pub fn start(context: &Context, transfer: &Transfer, persistence: Persistence) -> Result<Self, Failure> {
         let no_chance = || Failure::new(Class::Unexpected, "the system gives no random numbers");
         let seed = env::random_u64().ok_or_else(no_chance)?;
+        let descriptors = env::allow_descriptors();
         let drive = Drive::new(transfer.port, (transfer.down, transfer.up), |notify| {
             let setup = Setup { allow_private: transfer.allow_private, proxy: context.env.proxy.clone() };
             let fetcher = WebFetcher::new(setup.clone(), Arc::clone(notify));
@@ -100,6 +103,7 @@ impl Session {
             storages: Vec::new(),
             names: Vec::new(),
             rng: Rng::new(seed.rotate_left(32)),
+            descriptors,
             started: now,
             signal: None,
             insistent: false,
@@ -151,7 +155,7 @@ impl Session {
         let mut swarm = Swarm::new(self.drive.now(), settings, self.rng.u64());
         let chance = Rng::new(self.rng.u64());
         swarm.announce_by(Announcer::new(tiers, private, identity, self.persistence, chance));
-        self.drive.engine.add(swarm, CONNECTIONS_MAX.max(self.transfer.peers_max));
+        self.drive.engine.add(swarm, connections_max(self.transfer.peers_max, self.descriptors));
         self.storages.push(None);
         self.names.push(name.into());
         self.told_of_trackers.push(false);
@@ -422,7 +426,7 @@ impl Session {
     fn give_up(&self, now: Millis, timeout: Option<Millis>) -> Flow {
         let Some(swarm) = self.drive.engine.swarms().first() else { return Flow::End };
         let somebody = swarm.connections() > 0 || swarm.has_web_seeds() || swarm.has_candidates();
-        if !somebody && let Some(failure) = swarm.announcer().and_then(no_tracker) {
+        if !somebody && let Some(failure) = swarm.announcer().and_then(nobody_to_ask) {
             return Flow::Fail(failure);
         }
         let idle = now.saturating_sub(swarm.progress_at());
@@ -502,6 +506,15 @@ fn unexpected(error: std::io::Error) -> Failure {
     Failure::new(Class::Unexpected, crate::failure::reason(&error))
 }
 
+/// How many connections there may be: what a person wants, within what files and trackers leave of the descriptors.
+fn connections_max(peers_max: usize, descriptors: u64) -> usize {
+    /// Of listeners, trackers, web seeds, the terminal.
+    const OTHERS: u64 = 64;
+    const LEAST: u64 = 16;
+    let left = descriptors.saturating_sub(DESCRIPTORS_MAX as u64 + OTHERS).max(LEAST);
+    CONNECTIONS_MAX.max(peers_max).min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
 /// The keys a torrent is announced by.
 fn announced(hashes: &InfoHashes) -> Vec<(SwarmKey, HashOf)> {
     let v1 = hashes.v1().map(|v1| (v1.key(), HashOf::V1));
@@ -509,62 +522,22 @@ fn announced(hashes: &InfoHashes) -> Vec<(SwarmKey, HashOf)> {
     v1.into_iter().chain(v2).collect()
 }
 
-/// The failure of a transfer whose trackers have all failed.
-fn no_tracker(announcer: &Announcer) -> Option<Failure> {
-    if !announcer.has_failed_everywhere() {
-        return None;
-    }
-    let problems: Vec<Status<'_>> = announcer.status().collect();
-    let refusal = problems.iter().find_map(|status| match status.problem {
-        Some(Problem::Refused { reason, .. }) => Some(reason),
-        _ => None,
-    });
-    if let Some(reason) = refusal {
-        return Some(Failure::new(Class::Refused, format!("tracker refused: {}", shown_foreign(reason))));
-    }
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|status| {
-            format!(
-                "{}: {}",
-                shown_foreign(&crate::tracker::without_passkey(status.url)),
-                why(status.problem)
-            )
-        })
-        .collect();
-    Some(Failure::new(Class::Network, format!("no tracker answered: {}", lines.join("; "))))
-}
-
-fn why(problem: Option<&Problem>) -> String {
-    match problem {
-        Some(Problem::Refused { reason, .. }) => shown_foreign(reason),
-        Some(Problem::Failed(why) | Problem::Unusable(why)) => shown_foreign(why),
-        None => "no answer yet".into(),
-    }
-}
-
-/// The failure of a transfer for which nobody was found.
-fn timed_out(swarm: &Swarm, idle: Millis) -> Failure {
-    let seconds = idle / 1000;
-    if swarm.ledger().is_none() {
-        let (tried, last) = swarm.metadata_tried();
-        let reason = last.unwrap_or("no peers found");
-        return Failure::new(
-            Class::Network,
-            format!("no peer served the metadata ({tried} tried): {reason}"),
-        );
-    }
-    let (done, total) = swarm.bytes();
-    let percent = percent(done, total);
-    let what = if swarm.totals().peers == 0 { "no peers found after" } else { "no progress for" };
-    Failure::new(
-        Class::Network,
-        format!("{what} {seconds} s; {percent} % complete, run the same command to resume"),
-    )
-}
-
 /// Whether a peer that a link names may be dialled.
 pub fn may_be_dialled(address: &SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_what_files_leave_of_the_descriptors() {
+        for (peers_max, descriptors, connections) in
+            [(100, 1 << 20, 200), (1000, 1 << 20, 1000), (1000, 1024, 704), (1000, 320, 16), (1000, 0, 16)]
+        {
+            assert_eq!(connections_max(peers_max, descriptors), connections, "{peers_max} of {descriptors}");
+        }
+    }
 }

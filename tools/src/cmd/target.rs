@@ -66,7 +66,7 @@ fn of_file(context: &Context, found: Found) -> Result<Target, Failure> {
     let content = content(found.loaded);
     Ok(Target {
         hashes: content.hashes(),
-        tiers: tiers(context, named_by(&content), Rules::of(Some(&content)))?,
+        tiers: tiers(context, named_by(&content), Rules::of(&content))?,
         web_seeds: Vec::new(),
         peers: Vec::new(),
         select: Select::All,
@@ -108,7 +108,7 @@ fn of_magnet(context: &Context, magnet: Magnet) -> Result<Target, Failure> {
             named.push(fresh);
         }
     }
-    let rules = Rules::of(found.as_deref());
+    let rules = found.as_deref().map_or(Rules::Link, |content| Rules::of(content).by_link());
     Ok(Target {
         hashes: found.as_ref().map_or(magnet.hashes, |content| content.hashes()),
         tiers: tiers(context, named, rules)?,
@@ -124,21 +124,28 @@ fn of_magnet(context: &Context, magnet: Magnet) -> Result<Target, Failure> {
 /// When the tracker a person names is one of those that are told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rules {
-    /// Where the torrent names none, or the person typed it.
+    /// Where the person typed it, or the link names none: then that of `--tracker` is asked, typed or not.
+    Link,
+    /// Where the person typed it. Nobody named the default: a torrent without trackers is told to none.
     Torrent,
-    /// As before, and what is typed is not added to what the torrent names.
+    /// Where the person typed it and the torrent names none.
     Private,
     /// Always: an idtorrent need not name any.
     Idtorrent,
 }
 
 impl Rules {
-    fn of(content: Option<&Content>) -> Self {
+    fn of(content: &Content) -> Self {
         match content {
-            Some(Content::Small(..)) => Self::Idtorrent,
-            Some(content) if content.is_private() => Self::Private,
+            Content::Small(..) => Self::Idtorrent,
+            content if content.is_private() => Self::Private,
             _ => Self::Torrent,
         }
+    }
+
+    /// The same for what a registry knew under a link or a hash.
+    fn by_link(self) -> Self {
+        if self == Self::Torrent { Self::Link } else { self }
     }
 }
 
@@ -163,11 +170,12 @@ fn tiers(context: &Context, named: Vec<Vec<String>>, rules: Rules) -> Result<Vec
     // A private torrent is announced where it says, unless it says nothing or the person's tracker is the same one.
     let stands_in = own.as_ref().is_some_and(Tracker::has_passkey);
     let added = match rules {
+        Rules::Link => typed || tiers.is_empty(),
         Rules::Torrent => typed,
-        Rules::Private => typed && stands_in,
+        Rules::Private => typed && (stands_in || tiers.is_empty()),
         Rules::Idtorrent => true,
     };
-    if !known && (tiers.is_empty() || added) {
+    if !known && added {
         tiers.insert(0, vec![TrackerUrl { url: announce, trusted: true }]);
     }
     Ok(tiers)

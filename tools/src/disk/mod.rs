@@ -37,4 +37,4 @@ pub use job::{Expected, Job, Outcome, Trouble, Verdict};
 pub use opening::{NotOpened, Opened, Options, open_for_get};
 pub use pool::Pool;
 pub use seeding::{Check, is_recorded, open_for_seed, record_good, stamps_of};
-pub use storage::Storage;
+pub use storage::{DESCRIPTORS_MAX, Storage};

@@ -4,7 +4,7 @@
 
 use super::action::{Action, News};
 use super::handshake::parse_front;
-use super::limits::{CONNECTIONS_MAX, DIALS_PER_SECOND, HALF_OPEN_MAX, LOBBY_MAX};
+use super::limits::{DIALS_PER_SECOND, HALF_OPEN_MAX, LOBBY_MAX};
 use super::outgoing::Outgoing;
 use super::rate::Bucket;
 use super::session::{Direction, Peer};
@@ -53,7 +53,7 @@ impl Engine {
             down: Bucket::new(now, down),
             up: Bucket::new(now, up),
             dials: Bucket::for_events(now, DIALS_PER_SECOND),
-            connections_max: CONNECTIONS_MAX,
+            connections_max: 0,
             touched: Vec::new(),
             actions: Vec::new(),
             spent: Vec::new(),

@@ -3,7 +3,11 @@
 use crate::support::Place;
 use crate::swarm::{NOBODY, PATIENCE, Running, Seeder, command, create, get};
 use crate::web::Web;
+use std::fs::Permissions;
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 fn published(length: usize) -> (Place, Seeder) {
@@ -223,4 +227,76 @@ fn what_cannot_be_written_is_named() {
         "{}",
         ran.stderr
     );
+}
+
+/// The same torrent with another v1 hash of its last piece: the roots say one thing, `pieces` another.
+#[test]
+fn v1_and_v2_hashes_of_different_data_are_an_inconsistent_torrent() {
+    let place = Place::new();
+    let data = std::fs::read(place.file("f.bin", 200_000)).expect("a file");
+    let web = Web::answering(&[("/f.bin", "200 OK", &data)]);
+    create(&place, "f.bin", &["--piece-length", "65536", "--webseed", &format!("{}/f.bin", web.url)]);
+    let mut torrent = std::fs::read(place.path().join("f.bin.torrent")).expect("a torrent");
+    let marker = b"6:pieces80:";
+    let at = torrent.windows(marker.len()).position(|bytes| bytes == marker).expect("v1 hashes");
+    torrent[at + marker.len() + 79] ^= 1;
+    place.bytes("other.torrent", &torrent);
+    let ran = get(&place, &["other.torrent", "-o", "out"]);
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("wl: v1 and v2 hashes describe different data\n"), "{}", ran.stderr);
+    assert!(!place.path().join("out/f.bin").exists(), "nothing is called complete");
+}
+
+/// As somebody who owns neither the directory nor the rights of root.
+#[test]
+fn a_directory_that_belongs_to_somebody_else_is_named() {
+    const NOBODY_ID: u32 = 65534;
+    let place = Place::new();
+    place.file("f.bin", 100_000);
+    create(&place, "f.bin", &[]);
+    let out = place.path().join("out");
+    std::fs::create_dir(&out).expect("a directory");
+    let allow =
+        |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("mode");
+    allow(&out, 0o555);
+    allow(place.path(), 0o755);
+    // Where the program lies, others may not be allowed to look.
+    let wl = place.path().join("wl");
+    std::fs::copy(env!("CARGO_BIN_EXE_wl"), &wl).expect("a copy");
+    let mut command = Command::new(&wl);
+    command.args(["get", "-o", "out", "f.bin.torrent"]).current_dir(place.path()).env("WL_TRACKER", NOBODY);
+    if std::fs::metadata(&out).expect("a directory").uid() == 0 {
+        command.uid(NOBODY_ID).gid(NOBODY_ID);
+    }
+    let ran = Running::start(command).wait();
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    let last = ran.stderr.lines().last().expect("a line");
+    assert!(last.starts_with("wl: cannot write out") && last.ends_with(": permission denied"), "{last}");
+    assert_eq!(std::fs::read_dir(&out).expect("a directory").count(), 0);
+    allow(&out, 0o755);
+}
+
+#[test]
+fn values_beyond_their_range_are_refused_before_anything_is_done() {
+    let place = Place::new();
+    place.file("f.bin", 1000);
+    create(&place, "f.bin", &["--out", "t.torrent"]);
+    for (flag, values, says) in [
+        ("--memory", &["3M", "4194303", "1025M", "2G", "x", ""][..], "wl: --memory must be 4M-1G"),
+        ("--max-peers", &["0", "10001", "-1"], "wl: --max-peers must be 1-10000"),
+        ("--port", &["65536", "x"], "wl: --port must be 0-65535"),
+        ("--ratio", &["-1", "NaN", "inf"], "wl: --ratio must be a number from 0 on"),
+        ("--down", &["1023", "fast"], "wl: --down must be bytes per second"),
+    ] {
+        for value in values {
+            let ran = get(&place, &["t.torrent", "-o", "out", &format!("{flag}={value}")]);
+            assert_eq!(ran.code, 2, "{flag} {value}: {}", ran.stderr);
+            assert!(ran.stderr.starts_with(says), "{flag} {value}: {}", ran.stderr);
+        }
+    }
+    assert!(!place.path().join("out").exists());
+    for value in ["4M", "1G"] {
+        let ran = get(&place, &["t.torrent", "-o", ".", "--memory", value]);
+        assert_eq!(ran.code, 0, "{value}: {}", ran.stderr);
+    }
 }

@@ -1,7 +1,7 @@
 //! `wl seed`: what it checks, what it offers, what ends it.
 
 use crate::support::{Place, generated};
-use crate::swarm::{PATIENCE, Running, Seeder, create, get};
+use crate::swarm::{PATIENCE, Running, Seeder, command, create, free_port, get};
 use crate::web::Web;
 use std::fs;
 use std::time::Instant;
@@ -179,4 +179,65 @@ fn a_link_or_a_hash_names_what_to_seed() {
     let hash = place.json("show f.bin.torrent")["info_hash"].as_str().expect("a hash").to_owned();
     let ran = seed(&place, &["--for", "0", "--tracker", &registry.url, &hash]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[test]
+fn a_download_that_seeds_on_ends_at_its_ratio() {
+    let place = published(500_000);
+    let first = Seeder::start(&place, &["f.bin.torrent"]);
+    let port = free_port().to_string();
+    let words =
+        ["get", "f.bin.torrent", "-o", "a", "--seed", "--ratio", "2", "--port", &port, "--json-events"];
+    let mut second = Running::wl(&place, &[&words[..], &["--peer", &first.address]].concat());
+    second.line_with("\"complete\"");
+    let address = format!("127.0.0.1:{port}");
+    let peer = ["--no-pex", "--peer", &address];
+    assert_eq!(get(&place, &[&["f.bin.torrent", "-o", "b"], &peer[..]].concat()).code, 0);
+    assert!(second.ended().is_none(), "half of it");
+    assert_eq!(get(&place, &[&["f.bin.torrent", "-o", "c"], &peer[..]].concat()).code, 0);
+    let ran = second.wait();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said: serde_json::Value =
+        serde_json::from_str(ran.stdout.lines().last().expect("a result")).expect("JSON");
+    assert_eq!(said["uploaded"].as_u64(), Some(1_000_000), "{said}");
+}
+
+/// Nobody named the default tracker: it is for links and hashes.
+#[test]
+fn a_torrent_without_trackers_is_announced_where_a_person_says_or_nowhere() {
+    let place = Place::new();
+    place.file("f.bin", 100_000);
+    create(&place, "f.bin", &["--no-tracker"]);
+    let without = |words: &[&str]| {
+        let mut wl = command(place.path(), words);
+        wl.env_remove("WL_TRACKER");
+        Running::start(wl)
+    };
+    let ran = without(&["seed", "--port", "0", "-v", "--for", "1", "f.bin.torrent"]).wait();
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "not a word of a tracker");
+    let ran = without(&["get", "-o", "out", "f.bin.torrent"]).wait();
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    let says = "wl: no peers: no tracker is named\n  hint: name one with --tracker, or a peer with --peer\n";
+    assert!(ran.stderr.ends_with(says), "{}", ran.stderr);
+    let seeder = Seeder::start(&place, &["f.bin.torrent"]);
+    let ran = without(&["get", "-o", "out", "f.bin.torrent", "--peer", &seeder.address]).wait();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let web = Web::answering(&[("/announce", "200 OK", b"d8:intervali1800e5:peers0:e")]);
+    let ran = without(&["seed", "--port", "0", "--for", "1", "--tracker", &web.url, "f.bin.torrent"]).wait();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(web.seen().iter().any(|line| line.contains("event=started")), "{:?}", web.seen());
+}
+
+#[test]
+fn as_many_descriptors_as_the_system_allows() {
+    let place = published(1000);
+    let mut shell = std::process::Command::new("sh");
+    let script = "ulimit -Sn 64 && exec \"$@\"";
+    shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_wl"), "seed", "--port", "0", "f.bin.torrent"]);
+    shell.current_dir(place.path()).env("WL_TRACKER", crate::swarm::NOBODY);
+    let seeder = Seeder::ready(Running::start(shell));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", seeder.running.id())).expect("Linux");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert!(words[3] == words[4] && words[3] != "64", "{line}");
 }

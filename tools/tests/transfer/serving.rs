@@ -95,3 +95,18 @@ fn what_cannot_be_served_is_refused() {
         assert_eq!(serve(&place, &[&["--no-register"], words].concat()).wait().code, code, "{words:?}");
     }
 }
+
+#[test]
+fn a_signed_torrent_shows_its_key() {
+    let place = Place::new();
+    place.file("f.bin", 1000);
+    assert_eq!(place.wl("keygen key.pem").code, 0);
+    let words = ["--no-register", "--sign", "--key", "key.pem", "f.bin"];
+    let mut running = serve(&place, &words);
+    let key = running.line_with("Key:     ").split_off(9);
+    assert!(key.len() == 64 && place.json("show f.bin.torrent").to_string().contains(&key), "{key}");
+    drop(running);
+    let mut running = serve(&place, &[&["--json-events"], &words[..]].concat());
+    let event: serde_json::Value = serde_json::from_str(&running.line()).expect("JSON");
+    assert_eq!(event["publisher_key"].as_str(), Some(key.as_str()), "{event}");
+}

@@ -69,6 +69,11 @@ impl Running {
         self.stderr.take().map_or_else(String::new, |thread| thread.join().unwrap_or_default())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let status =
@@ -177,4 +182,19 @@ pub fn below(root: &Path) -> Vec<(String, Vec<u8>)> {
 /// Their names.
 pub fn names(root: &Path) -> Vec<String> {
     below(root).into_iter().map(|(name, _)| name).collect()
+}
+
+/// A port that nobody listens on just now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Waits until somebody listens there.
+pub fn wait_listening(port: u16) {
+    let begun = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens on {port}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

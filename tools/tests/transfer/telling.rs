@@ -1,7 +1,7 @@
 //! What is said while it runs, to whom: a line that moves, plain lines, JSON, nothing.
 
 use crate::support::{Place, on_terminal};
-use crate::swarm::{Seeder, command, create, get};
+use crate::swarm::{Running, Seeder, command, create, free_port, get, wait_listening};
 
 fn published(length: usize) -> (Place, Seeder) {
     let place = Place::new();
@@ -107,4 +107,64 @@ fn a_log_gets_a_plain_line_every_half_minute() {
     assert_eq!(lines.len(), 1, "{}", ran.stderr);
     assert!(lines[0].contains("%  [") && lines[0].contains("/s  ETA 0:"), "{}", lines[0]);
     assert!(!ran.stderr.contains('\r') && !ran.stderr.contains('\x1b'), "{}", ran.stderr);
+}
+
+/// The acceptance row says 1 GiB: WL_TEST_MIB=1024 makes it so.
+#[test]
+fn a_seeder_that_gave_everything_once_shows_a_ratio_of_one() {
+    let mib: usize = std::env::var("WL_TEST_MIB").map_or(24, |mib| mib.parse().expect("a number of MiB"));
+    let place = Place::new();
+    place.file("f.bin", (mib << 20) + 77);
+    create(&place, "f.bin", &[]);
+    let port = free_port().to_string();
+    let seconds = (4 + mib / 50).to_string();
+    let words = ["seed", "--port", &port, "--for", &seconds, "f.bin.torrent"];
+    let seed = command(place.path(), &words);
+    let seed = std::thread::spawn(move || on_terminal(100, &seed));
+    wait_listening(port.parse().expect("a port"));
+    let ran = get(&place, &["f.bin.torrent", "-o", "out", "--peer", &format!("127.0.0.1:{port}")]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let read = |path: &str| std::fs::read(place.path().join(path)).expect("a file");
+    assert!(read("out/f.bin") == read("f.bin"));
+    let ran = seed.join().expect("no panic");
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    let last = ran.stdout.rsplit('\r').find(|line| line.contains("ratio")).expect("a line");
+    assert!(last.contains("  ratio 1.00  "), "{last:?}");
+}
+
+/// A disk that has gone bad behind its owner's back: one block in each piece of a file that a record calls good.
+#[test]
+fn a_peer_that_sends_a_corrupt_block_is_banned_and_named() {
+    let place = Place::new();
+    place.file("f.bin", 1_500_000);
+    create(&place, "f.bin", &["--piece-length", "65536", "--format", "v2"]);
+    let path = place.file("bad/f.bin", 1_500_000);
+    let ran =
+        Running::wl(&place, &["seed", "--port", "0", "--for", "0", "--trust-resume", "f.bin.torrent", "bad"])
+            .wait();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let modified = std::fs::metadata(&path).and_then(|data| data.modified()).expect("a time");
+    let mut data = std::fs::read(&path).expect("a file");
+    data.chunks_mut(65536).for_each(|piece| piece[piece.len() / 2] ^= 1);
+    std::fs::write(&path, &data).expect("written");
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_modified(modified))
+        .expect("set back");
+
+    // The good one is slow, so that the other is surely asked for some of what is corrupt.
+    let bad = Seeder::start(&place, &["--trust-resume", "f.bin.torrent", "bad"]);
+    let good = Seeder::start(&place, &["--up", "400K", "f.bin.torrent"]);
+    let words = ["f.bin.torrent", "-o", "out", "-v", "--peer", &bad.address, "--peer", &good.address];
+    let ran = get(&place, &words);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let banned: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("banned, ")).collect();
+    // On one machine a ban is of an address and port, so it may call from another one and be banned again.
+    let named = banned.first().expect("a ban");
+    let front = format!("peer {}: banned, sent a wrong ", bad.address);
+    assert!(named.starts_with(&front) && (named.ends_with(" block") || named.ends_with(" piece")), "{named}");
+    assert!(banned.iter().all(|line| !line.contains(&good.address)), "{banned:?}");
+    let read = |path: &str| std::fs::read(place.path().join(path)).expect("a file");
+    assert!(read("out/f.bin") == read("f.bin"));
 }

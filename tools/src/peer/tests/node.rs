@@ -7,6 +7,7 @@ use crate::peer::action::{Action, Failed, News};
 use crate::peer::bits::Bits;
 use crate::peer::choker::Slots;
 use crate::peer::engine::Engine;
+use crate::peer::limits::CONNECTIONS_MAX;
 use crate::peer::swarm::{Beginning, Settings, State, Swarm};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl Node {
             memory_bytes_max: plan.memory_bytes_max,
         };
         let mut engine = Engine::new(now, 16, None, None);
-        engine.add(Swarm::new(now, settings, plan.seed), plan.peers_max);
+        engine.add(Swarm::new(now, settings, plan.seed), CONNECTIONS_MAX.max(plan.peers_max));
         Self {
             engine,
             disk: None,
