@@ -44,7 +44,7 @@ for part in ${PARTS:-one four serving memory idle far lossy}; do
   if [ "$part" = lossy ]; then
     apart=(unshare --map-root-user --net)
     if ! "${apart[@]}" nft list ruleset > /dev/null 2>&1; then
-      echo 'no lossy wire: it needs network namespaces and nftables' >&2
+      echo 'no lossy wire: it needs network namespaces (unshare --map-root-user --net) and nft (package nftables)' >&2
       continue
     fi
   fi
