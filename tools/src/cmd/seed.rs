@@ -2,9 +2,7 @@
 
 use super::swarming::{Ending, Session};
 use super::target::{self, Target};
-use super::transfer_flags::{
-    ALLOW_PRIVATE, FOR, JSON_EVENTS, MAX_PEERS, NO_PEX, PEER, PORT, RATIO, Transfer, UP, UPLOAD_SLOTS,
-};
+use super::transfer_flags::{Transfer, seeding_flags, table};
 use super::verify_data::{Local, locate};
 use super::{create_flags, swarming};
 use crate::announce::Persistence;
@@ -27,26 +25,16 @@ pub const COMMAND: Command = Command {
     name: "seed",
     usage: &["TORRENT [PATH]"],
     about: "check local data and offer it to others",
-    flags: &[
+    flags: seeding_flags!(table![
         many("also", "TORRENT=PATH", "another torrent and where its data is"),
         switch("partial", "offer what is good of incomplete data; nothing is fetched or written"),
         switch("trust-resume", "believe a record of the last check instead of hashing everything"),
         TRACKER,
         USER_ID,
         SECRET,
-        PEER,
-        PORT,
-        MAX_PEERS,
-        UP,
-        UPLOAD_SLOTS,
-        RATIO,
-        FOR,
-        NO_PEX,
-        ALLOW_PRIVATE,
         MAX_SIZE,
         one("threads", "N", "hashing threads (default: one per CPU, at most 16)"),
-        JSON_EVENTS,
-    ],
+    ]),
     examples: &[
         ("wl seed data.torrent", "seed the data below the current directory until Ctrl-C"),
         ("wl seed photo.jpg.idtorrent", "the file of an idtorrent; trackers hear of it by /register_peer"),

@@ -8,9 +8,7 @@ use super::create::{self, Target};
 use super::create_flags::{Input, Options, torrent_flags};
 use super::register::{self, Registration};
 use super::seed::{self, Seed};
-use super::transfer_flags::{
-    ALLOW_PRIVATE, FOR, JSON_EVENTS, MAX_PEERS, NO_PEX, PEER, PORT, RATIO, UP, UPLOAD_SLOTS,
-};
+use super::transfer_flags::{JSON_EVENTS, seeding_flags};
 use super::verify_data::locate;
 use crate::content::Content;
 use crate::disk::{Check, record_good, stamps_of};
@@ -37,18 +35,7 @@ pub const COMMAND: Command = Command {
     name: "serve",
     usage: &["PATH"],
     about: "make a torrent of a file or directory, register it and seed it",
-    flags: torrent_flags![
-        PEER,
-        PORT,
-        MAX_PEERS,
-        UP,
-        UPLOAD_SLOTS,
-        RATIO,
-        FOR,
-        NO_PEX,
-        ALLOW_PRIVATE,
-        JSON_EVENTS
-    ],
+    flags: seeding_flags!(torrent_flags![]),
     examples: &[
         ("wl serve ./data", "make data.torrent, register it and seed it until Ctrl-C"),
         (

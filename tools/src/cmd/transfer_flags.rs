@@ -36,6 +36,35 @@ pub const UPLOAD_SLOTS: Flag =
 pub const MEMORY: Flag =
     one("memory", "SIZE", "most memory for blocks that are not stored yet, with K, M or G").default("32M");
 
+/// The flags of every command that seeds local data, behind those it is given.
+macro_rules! seeding_flags {
+    ($first:ident ! [$($own:expr),* $(,)?]) => {{
+        use $crate::cmd::transfer_flags::{
+            ALLOW_PRIVATE, FOR, JSON_EVENTS, MAX_PEERS, NO_PEX, PEER, PORT, RATIO, UP, UPLOAD_SLOTS,
+        };
+        $first![
+            $($own,)*
+            PEER,
+            PORT,
+            MAX_PEERS,
+            UP,
+            UPLOAD_SLOTS,
+            RATIO,
+            FOR,
+            NO_PEX,
+            ALLOW_PRIVATE,
+            JSON_EVENTS,
+        ]
+    }};
+}
+pub(super) use seeding_flags;
+
+/// A table of nothing but the flags it is given.
+macro_rules! table {
+    ($($flag:expr),* $(,)?) => { &[$($flag),*] };
+}
+pub(super) use table;
+
 /// Their values.
 #[derive(Clone, Debug)]
 pub struct Transfer {
