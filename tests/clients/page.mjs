@@ -43,9 +43,11 @@ async function open (url, options = {}) {
 const text = (page, selector) => page.locator(selector).innerText()
 const made = page => page.waitForSelector('#made:not([hidden]), #failed:not([hidden])')
 
-// Saves what a link offers, and reads it.
+// Saves what a link offers, and reads it. Chromium on a busy machine was once seen to begin no download at a click: like a
+// person, this clicks once more.
 async function saved (page, selector) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click(selector)])
+  const clicked = timeout => Promise.all([page.waitForEvent('download', { timeout }), page.click(selector)])
+  const [download] = await clicked(20000).catch(() => clicked(40000))
   return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()).toString('base64') }
 }
 
