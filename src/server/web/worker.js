@@ -8,7 +8,7 @@ const PIECE = 262144
 const BLOCK = 16384
 const SLICE = 4194304
 const CHUNK = 10240
-const COLLECT = 512
+const COLLECT = 256
 const IDT_MAX = 20971520
 const subtle = self.crypto && self.crypto.subtle
 const utf8 = new TextEncoder()
@@ -153,10 +153,14 @@ const sha1 = new Sha1()
 const sha256 = new Sha256()
 const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 
+// Room that every piece of every file uses again: two hashes that are missing, and the leaves of a piece.
+const missing = new Uint8Array(64)
+const group = new Uint8Array(512)
+
 // Combines `count` hashes at `level` into the one `height` levels above; missing ones are roots of zero leaves.
-// Overwrites `flat`, which has room for one more.
+// Overwrites `flat`, which has room for one more, and leaves the result at its beginning.
 function fold (flat, count, level, height) {
-  const missing = new Uint8Array(64)
+  missing.fill(0)
   const up = () => sha256.update(missing).digest(missing).copyWithin(32, 0, 32)
   for (; level > 0; level--) up()
   for (; height > 0; height--) {
@@ -165,7 +169,6 @@ function fold (flat, count, level, height) {
     for (let i = 0; i < count; i++) sha256.update(flat, i * 64, i * 64 + 64).digest(flat, i * 32)
     up()
   }
-  return flat.slice(0, 32)
 }
 
 const heightOver = count => Math.ceil(Math.log2(count))
@@ -194,18 +197,19 @@ const filled = new Uint8Array(PIECE)
 // Adds the leaves of a slice to the layer of its file, and the root when they were the last.
 function grow (file, leaves) {
   const count = Math.ceil(file.size / PIECE)
-  const flat = new Uint8Array(512)
   file.layer = file.layer || new Uint8Array(count * 32)
   for (let at = 0; at < leaves.length; at += 512) {
     const some = leaves.subarray(at, at + 512)
-    flat.set(some)
+    group.set(some)
     const height = count === 1 ? heightOver(some.length / 32) : 4
-    file.layer.set(fold(flat, some.length / 32, 0, height), file.done++ * 32)
+    fold(group, some.length / 32, 0, height)
+    file.layer.set(group.subarray(0, 32), file.done++ * 32)
   }
   if (file.done < count) return
   const all = new Uint8Array(count * 32 + 32)
   all.set(file.layer)
-  file.root = fold(all, count, 4, heightOver(count))
+  fold(all, count, 4, heightOver(count))
+  file.root = all.slice(0, 32)
 }
 
 // Bencode: what is written stands in the order of the calls.
@@ -218,18 +222,21 @@ class Bencode {
       larger.set(this.bytes)
       this.bytes = larger
     }
-    if (typeof part === 'string') {
-      this.length += utf8.encodeInto(part, this.bytes.subarray(this.length)).written
-    } else {
+    if (typeof part !== 'string') {
       this.bytes.set(part, this.length)
       this.length += part.length
+    } else {
+      // Nearly all is ASCII, and so costs no object.
+      let at = 0
+      while (part.charCodeAt(at) < 128) this.bytes[this.length++] = part.charCodeAt(at++)
+      if (at < part.length) this.length += utf8.encodeInto(part.slice(at), this.bytes.subarray(this.length)).written
     }
     return this
   }
 
   int (n) { return this.raw('i' + n + 'e') }
   text (part) {
-    if (typeof part === 'string') part = utf8.encode(part)
+    if (typeof part === 'string' && /[^\0-\x7f]/.test(part)) part = utf8.encode(part)
     return this.raw(part.length + ':').raw(part)
   }
 
