@@ -117,7 +117,8 @@ fn a_seeder_that_gave_everything_once_shows_a_ratio_of_one() {
     place.file("f.bin", (mib << 20) + 77);
     create(&place, "f.bin", &[]);
     let port = free_port().to_string();
-    let seconds = (4 + mib / 50).to_string();
+    // Far longer than it takes: nothing but the time ends it.
+    let seconds = (12 + mib / 8).to_string();
     let words = ["seed", "--port", &port, "--for", &seconds, "f.bin.torrent"];
     let seed = command(place.path(), &words);
     let seed = std::thread::spawn(move || on_terminal(100, &seed));
