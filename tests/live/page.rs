@@ -428,16 +428,10 @@ fn hashing_stays_within_64_mebibytes() {
     for n in 0..128 {
         hole(folder.join(n.to_string()), 4 << 20);
     }
-    let many = home.path().join("many");
-    fs::create_dir(&many).expect("a folder");
-    for n in 0..2000 {
-        hole(many.join(n.to_string()), 20_000);
-    }
-    let given = json!({"base": tracker.base_url(), "file": file, "folder": folder, "many": many});
-    let said = play("memory", &given);
+    let said = play("memory", &json!({"base": tracker.base_url(), "file": file, "folder": folder}));
     let hash = "e155c78ad218eb278ae366a6679bac1453e7306bc6f1050c2f958450b793165a";
     assert_eq!(text(&said, "file"), hash);
-    for of in ["file grown", "folder grown", "many grown"] {
+    for of in ["file grown", "folder grown"] {
         assert!(said[of].as_f64().expect("a number") < 64.0, "{said}");
     }
 }
