@@ -2,8 +2,10 @@
 
 use crate::support::{Place, Ran};
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -186,8 +188,13 @@ pub fn names(root: &Path) -> Vec<String> {
 
 /// A port that nobody listens on just now.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Each once, and below those that the system gives to whoever names none: nobody takes it between now and its use.
+    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take(1000);
+    let start = std::process::id() % 10_000;
+    let mut ports = ports.map(|next| 20_000 + (start as u16 + next) % 12_000);
+    let is_free = |port: &u16| ["0.0.0.0", "::"].iter().all(|any| TcpListener::bind((*any, *port)).is_ok());
+    ports.find(is_free).expect("a free port")
 }
 
 /// Waits until somebody listens there.
